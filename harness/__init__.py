@@ -1,0 +1,1 @@
+"""The harness: plan, generate, standardise, score; the executors, the caches and the command line."""

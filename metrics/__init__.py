@@ -1,0 +1,1 @@
+"""Metrics: one file a metric, pure functions on arrays. Nothing here reads files or knows of runs."""

@@ -1,0 +1,1 @@
+"""Embedders: one network a file, loaded from its official checkpoint."""

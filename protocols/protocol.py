@@ -1,0 +1,201 @@
+"""A protocol: how a comparison is set up. One flat TOML, every value explicit, no includes."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clapstick.protocols.problems import fail
+
+ENTRY_POINT_GROUP = "clapstick.protocols"
+
+Resampler = Literal["soxr_hq", "soxr_vhq", "scipy_polyphase", "torchaudio_kaiser_best", "torchaudio_hann"]
+Gain = Literal["none", "peak", "rms", "lufs"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DatasetRules(_Table):
+    """Which clips of which data set."""
+
+    reader: str
+    """Name of the reader: ``greatest-hits``, ``folder``, ``walking-the-maps``, ``vggsound``, ``manifest``."""
+    split: str
+    """Named list of the data set (``test``, ``video-foley-test``), or ``all``."""
+    clip_start_s: float = Field(ge=0)
+    """Seconds of each recording that are passed over before the first clip."""
+    clip_duration_s: float = Field(ge=0)
+    """Length of a clip; 0 takes each recording whole."""
+    clip_hop_s: float = Field(ge=0)
+    """Seconds from the start of one clip to the next; 0 takes one clip a recording."""
+
+
+class AudioRules(_Table):
+    """What standardised audio is."""
+
+    sample_rate: int = Field(ge=1000, le=192_000)
+    channels: Literal[1, 2]
+    resampler: Resampler
+    too_long: Literal["cut-end", "cut-centre"]
+    """Which end of too long native audio goes."""
+    too_short: Literal["pad-end", "loop"]
+    """What fills the rest of too short native audio: silence, or the sound again."""
+    gain: Gain
+    gain_target_db: float
+    """Level for the gain policy: dBFS for peak and rms, LUFS for lufs; unused for none."""
+
+
+class PromptRules(_Table):
+    """What systems are told besides the picture."""
+
+    text: str
+    """Named text template, or ``none``."""
+    audio: str
+    """Named audio policy, or ``none``."""
+
+
+class StatisticsRules(_Table):
+    """How uncertainty is computed."""
+
+    level: float = Field(gt=0.5, lt=1)
+    resamples: int = Field(ge=100)
+    seed: int = Field(ge=0)
+
+
+class Source(_Table):
+    """Where a value comes from."""
+
+    key: str
+    says: str
+    where: str
+
+
+class Protocol(_Table):
+    """One comparison: clips, lengths, rates, prompts, metrics, systems."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    summary: str
+    paper: str
+    """Citation; empty where the protocol is ours."""
+    table: str
+    """Table of the paper it stands for; empty where there is none."""
+    version: int = Field(ge=1)
+    dataset: DatasetRules
+    audio: AudioRules
+    prompt: PromptRules
+    metrics: tuple[str, ...]
+    """``metric`` or ``metric:convention``."""
+    systems: tuple[str, ...]
+    """Rows that are run when the user names none."""
+    statistics: StatisticsRules
+    sources: tuple[Source, ...] = ()
+    open_questions: tuple[str, ...] = ()
+    """What the paper leaves open, and what is done about it."""
+
+
+def read_protocol(path: Path) -> Protocol:
+    """Read a protocol file.
+
+    Raises
+    ------
+    ClapstickError
+        If it is not TOML, or a key is unknown (names the nearest valid one), missing or of the wrong form.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise fail("protocol cannot be read", path, found=error, remedy="Mend the TOML file.") from error
+    try:
+        return Protocol.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, path) from error
+
+
+def _explain(error: ValidationError, path: Path) -> Exception:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        model: Any = Protocol
+        for part in location[:-1]:
+            annotation = model.model_fields[part].annotation if part in model.model_fields else None
+            if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+                break
+            model = annotation
+        near = difflib.get_close_matches(location[-1], model.model_fields, n=1, cutoff=0.0)
+        return fail(
+            "unknown protocol key",
+            path,
+            found=key,
+            expected=", ".join(model.model_fields),
+            remedy=f"The nearest valid key is {near[0]}.",
+        )
+    if first["type"] == "missing":
+        return fail(
+            "protocol key is missing", path, expected=key, remedy=f"Add {key}: every value is explicit."
+        )
+    return fail(
+        f"protocol value is not valid: {first['msg']}",
+        path,
+        found=f"{key} = {first['input']!r}",
+        remedy=f"Change {key}.",
+    )
+
+
+@cache
+def built_in_protocols() -> dict[str, Path]:
+    """Return the protocol files of this package and of installed packages by name.
+
+    An entry point of group ``clapstick.protocols`` names a function that returns the folder with the files.
+
+    Raises
+    ------
+    ClapstickError
+        If an outside package's entry point does not load; names the package.
+    """
+    found = {path.stem: path for path in sorted((Path(__file__).parent / "published").glob("*.toml"))}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        package_name = entry.dist.name if entry.dist else entry.value
+        try:
+            folder = Path(entry.load()())
+        except Exception as error:
+            raise fail(
+                "protocol plug-in does not load",
+                package_name,
+                found=f"{type(error).__name__}: {error}",
+                remedy=f"Mend or uninstall {package_name}.",
+            ) from error
+        found.update({path.stem: path for path in sorted(folder.glob("*.toml"))})
+    return found
+
+
+def find_protocol(name_or_path: str) -> Protocol:
+    """Return the protocol with this name, or the one in this TOML file.
+
+    Raises
+    ------
+    ClapstickError
+        If there is none; names the nearest known name.
+    """
+    known = built_in_protocols()
+    if name_or_path in known:
+        return read_protocol(known[name_or_path])
+    path = Path(name_or_path)
+    if path.suffix == ".toml" and path.is_file():
+        return read_protocol(path)
+    near = difflib.get_close_matches(name_or_path, known, n=1)
+    raise fail(
+        "no such protocol",
+        name_or_path,
+        expected=f"one of {', '.join(known)}, or a TOML file",
+        remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick protocols`.",
+    )

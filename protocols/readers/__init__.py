@@ -1,0 +1,1 @@
+"""Readers: one module a data set, with a constant ``READER``."""

@@ -1,0 +1,64 @@
+"""The reader interface: a folder on disk becomes clips, and a complete list of what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from clapstick.protocols.clips import Clip
+from clapstick.protocols.problems import Problem, fail
+from clapstick.protocols.protocol import DatasetRules
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader found: the usable clips in a stable order, and every problem, not only the first."""
+
+    clips: tuple[Clip, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A data set's folder format."""
+
+    name: str
+    title: str
+    summary: str
+    layout: str
+    """The files it expects, in words."""
+    source: str
+    """Where the data comes from and under which terms."""
+    splits: tuple[str, ...]
+    read: Callable[[Path, DatasetRules], Listing]
+
+
+@cache
+def readers() -> dict[str, Reader]:
+    """Return every reader by name: each module of this package that has a READER."""
+    found: dict[str, Reader] = {}
+    package = importlib.import_module("clapstick.protocols.readers")
+    for module_info in pkgutil.iter_modules(package.__path__):
+        reader = getattr(importlib.import_module(f"{package.__name__}.{module_info.name}"), "READER", None)
+        if isinstance(reader, Reader):
+            found[reader.name] = reader
+    return found
+
+
+def find_reader(name: str) -> Reader:
+    """Return the reader with this name; raise `ClapstickError` that names the nearest one."""
+    known = readers()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    raise fail(
+        "no such data set reader",
+        name,
+        expected=f"one of {', '.join(known)}",
+        remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick datasets`.",
+    )

@@ -1,0 +1,1 @@
+"""Reports: pages, tables and figures from a run archive; listening tests."""

@@ -1,0 +1,1 @@
+"""Clapstick: a benchmark and evaluation harness for video-to-sound (Foley) systems."""

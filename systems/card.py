@@ -1,0 +1,110 @@
+"""System cards: what a system is, what it reads and writes, who may use it. One TOML a system."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clapstick.protocols.clips import PromptKind
+from clapstick.protocols.problems import fail
+
+Role = Literal["system", "control", "ablation"]
+Runtime = Literal["python", "docker", "apptainer", "env", "files"]
+ParameterValue = str | int | float | bool
+
+
+class Published(BaseModel):
+    """A number that a paper prints for the system."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str
+    value: float
+    source: str
+
+
+class TrainedOn(BaseModel):
+    """A training list that the system's authors published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    split_of: str
+    """Name of the split family in the data set's list (``syncfusion``, ``condfoleygen``, ``video-foley``)."""
+    splits: tuple[str, ...]
+    note: str = ""
+
+
+class SystemCard(BaseModel):
+    """Everything known of a system without running it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str
+    """As papers print it."""
+    summary: str
+    role: Role = "system"
+    """``control`` rows bracket a metric, ``ablation`` rows take something away from a system."""
+    runtime: Runtime = "python"
+    entry: str | None = None
+    """``package.module:function`` that builds an in-process system from a `Context`."""
+    prompts: tuple[PromptKind, ...] = ("none",)
+    """Prompt kinds it can use; the first is its usual one."""
+    sees_reference: bool = False
+    """Whether it is handed the reference sound; such rows are never competitors."""
+    needs_reference: bool = False
+    """Whether it cannot run for a clip without reference sound."""
+    sample_rate: int | None = None
+    """Native rate in Hz; None where it follows the reference or the protocol."""
+    channels: int | None = None
+    native_length: str = ""
+    """What length it emits, in words and exact sample counts."""
+    length_protocol: str = ""
+    """How other lengths are made from native ones, in words."""
+    human_control: str = ""
+    """What a person can edit by hand: an RMS curve, onset times."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """``cuda`` where it cannot run without a GPU."""
+    weights: tuple[str, ...] = ()
+    parameters: dict[str, ParameterValue] = {}
+    """Named options with their values; part of the run record."""
+    paper: str = ""
+    repository: str = ""
+    commit: str = ""
+    licence_code: str = ""
+    licence_weights: str = ""
+    trained_on: tuple[TrainedOn, ...] = ()
+    published: tuple[Published, ...] = ()
+    pitfalls: tuple[str, ...] = ()
+    card_note: str = ""
+    """For systems without public code: what is known and where sounds would come from."""
+
+
+def read_card(path: Path) -> SystemCard:
+    """Read a card.
+
+    Raises
+    ------
+    ClapstickError
+        If the file is not TOML, a key is unknown or a value has the wrong form; names the key.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise fail("system card cannot be read", path, found=error, remedy="Mend the TOML file.") from error
+    try:
+        return SystemCard.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise fail(
+            f"system card is not valid: {first['msg']}",
+            path,
+            found=f"{key} = {first['input']!r}",
+            expected=f"keys {', '.join(sorted(SystemCard.model_fields))}",
+            remedy=f"Change {key}.",
+        ) from error

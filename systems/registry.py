@@ -1,0 +1,128 @@
+"""Finds systems: every TOML card in a folder of this package, of the user, or behind an entry point."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from clapstick.protocols.problems import fail
+from clapstick.systems.base import Context, System
+from clapstick.systems.card import SystemCard, read_card
+
+ENTRY_POINT_GROUP = "clapstick.systems"
+
+
+@dataclass(frozen=True)
+class FoundSystem:
+    """A card and the folder it lies in."""
+
+    card: SystemCard
+    folder: Path
+
+
+@cache
+def built_in_systems() -> dict[str, FoundSystem]:
+    """Return the systems of this package and of installed packages by name.
+
+    An entry point of group ``clapstick.systems`` names a function that returns the folder with the cards.
+
+    Raises
+    ------
+    ClapstickError
+        If a card is not valid, two systems share a name, or an entry point does not load; names the package.
+    """
+    found: dict[str, FoundSystem] = {}
+    root = Path(__file__).parent
+    for path in sorted(root.glob("*/*.toml")):
+        _add(found, path)
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        package_name = entry.dist.name if entry.dist else entry.value
+        try:
+            folder = Path(entry.load()())
+        except Exception as error:
+            raise fail(
+                "system plug-in does not load",
+                package_name,
+                found=f"{type(error).__name__}: {error}",
+                remedy=f"Mend or uninstall {package_name}.",
+            ) from error
+        for path in sorted(folder.glob("*.toml")):
+            _add(found, path)
+    return found
+
+
+def find_system(name_or_path: str) -> FoundSystem:
+    """Return the system with this name, or the one whose card lies in this folder or file.
+
+    Raises
+    ------
+    ClapstickError
+        If there is none; names the nearest known name.
+    """
+    known = built_in_systems()
+    if name_or_path in known:
+        return known[name_or_path]
+    path = Path(name_or_path)
+    if path.is_dir() and (path / "system.toml").is_file():
+        path = path / "system.toml"
+    if path.is_file() and path.suffix == ".toml":
+        return FoundSystem(read_card(path), path.parent)
+    near = difflib.get_close_matches(name_or_path, known, n=1)
+    raise fail(
+        "no such system",
+        name_or_path,
+        expected=f"one of {', '.join(sorted(known))}, or a folder with system.toml",
+        remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick systems`.",
+    )
+
+
+def build_system(found: FoundSystem, context: Context) -> System:
+    """Build an in-process system from its card's entry point.
+
+    Raises
+    ------
+    ClapstickError
+        If the card has no entry point or it does not import.
+    """
+    entry = found.card.entry
+    if entry is None or ":" not in entry:
+        raise fail(
+            "in-process system has no entry point",
+            found.card.name,
+            found=repr(entry),
+            expected='entry = "package.module:function"',
+            remedy="Add it to the card.",
+        )
+    module_name, _, function_name = entry.partition(":")
+    try:
+        build: Callable[[Context], System] = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise fail(
+            "entry point does not import",
+            found.card.name,
+            found=f"{entry}: {error}",
+            remedy="Install what the system needs.",
+        ) from error
+    return build(context)
+
+
+def _add(found: dict[str, FoundSystem], path: Path) -> None:
+    card = read_card(path)
+    if card.name in found:
+        raise fail(
+            "two systems have the same name",
+            card.name,
+            found=f"{found[card.name].folder} and {path.parent}",
+            remedy="Rename one of them.",
+        )
+    found[card.name] = FoundSystem(card, path.parent)
+
+
+def names(systems: Sequence[FoundSystem]) -> list[str]:
+    """Return the names of systems in their order."""
+    return [system.card.name for system in systems]

@@ -9,6 +9,8 @@
     RUN/audio/<system>/<clip>.wav       standardised; ``reference`` holds the standardised references
     RUN/scores.parquet                  one row a system x clip x metric x convention
     RUN/summary.json                    ``{"scores": [ScoreRecord, ...]}``
+    RUN/comparisons.json                ``{"comparisons": [ComparisonRecord], "ranks": [RankRecord]}``
+    RUN/statistics/<system>/<metric>@<convention>.safetensors   per-clip statistics, keys ``<clip>/<name>``
     RUN/errors.jsonl                    one `ErrorRecord` a line
     RUN/report/index.html
 
@@ -117,6 +119,37 @@ class ScoreRecord(_Record):
     warnings: tuple[str, ...] = ()
 
 
+class ComparisonRecord(_Record):
+    """A paired test between two systems on the clips that both have."""
+
+    metric: str
+    convention: str
+    system_a: str
+    system_b: str
+    difference: float
+    """Value of a minus value of b."""
+    ci_low: float
+    ci_high: float
+    p: float
+    p_holm: float
+    """Adjusted over all pairs of this metric and convention."""
+    n: int
+    method: str
+
+
+class RankRecord(_Record):
+    """Where a system may stand among the competitors (controls are not ranked)."""
+
+    metric: str
+    convention: str
+    system: str
+    rank_low: int
+    rank_high: int
+    """Best and worst rank that the data leave open, counted from 1."""
+    tie_group: int
+    """Systems that no test tells from the best of their group share a number, counted from 1 for the best."""
+
+
 class ErrorRecord(_Record):
     """One clip or system that failed in one stage."""
 
@@ -191,6 +224,15 @@ class RunArchive:
             return []
         values = json.loads(path.read_text(encoding="utf-8"))
         return [ScoreRecord.model_validate(record) for record in values["scores"]]
+
+    def read_comparisons(self) -> tuple[list[ComparisonRecord], list[RankRecord]]:
+        """Read comparisons.json; empty where nothing was compared."""
+        path = self.root / "comparisons.json"
+        if not path.is_file():
+            return [], []
+        values = json.loads(path.read_text(encoding="utf-8"))
+        comparisons = [ComparisonRecord.model_validate(record) for record in values["comparisons"]]
+        return comparisons, [RankRecord.model_validate(record) for record in values["ranks"]]
 
     def read_scores(self) -> pd.DataFrame:
         """Read scores.parquet: columns system, clip, metric, convention, value (NaN where none), reason."""

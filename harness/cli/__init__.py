@@ -1,0 +1,45 @@
+"""The command line: one module a group of commands, each with ``register(app)``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+import typer
+
+from clapstick.protocols.problems import ClapstickError
+
+EXIT_PARTIAL = 1
+"""The command ran, and some clips or systems failed."""
+EXIT_USAGE = 2
+
+_HELP = """Compare video-to-sound systems.
+
+Example: clapstick quickstart
+"""
+
+
+def build_app() -> typer.Typer:
+    """Collect the commands of every module of this package."""
+    app = typer.Typer(
+        help=_HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"auto_envvar_prefix": "CLAPSTICK", "help_option_names": ["-h", "--help"]},
+    )
+    for module_info in pkgutil.iter_modules(__path__):
+        register = getattr(importlib.import_module(f"{__name__}.{module_info.name}"), "register", None)
+        if register is not None:
+            register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line; a problem that the user can mend is printed without a trace and ends with 2."""
+    try:
+        build_app()()
+    except ClapstickError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"clapstick: {problem}\n")
+        sys.exit(EXIT_USAGE)

@@ -1,0 +1,83 @@
+"""Parity with the official implementations: every fixture file is run through the tests of its form.
+
+A fixture is ``NAME.json`` with ``NAME.npz`` beside it; the JSON's ``fixture`` key is its form. Each form has one test
+module here with a constant ``FORM``; its tests take the argument ``fixture`` and run once for every file of that form.
+The environment variable CLAPSTICK_PARITY_DIR names another folder than ``fixtures`` beside this file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+FOLDER = Path(os.environ.get("CLAPSTICK_PARITY_DIR") or HERE / "fixtures")
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """One fixture file."""
+
+    name: str
+    facts: Mapping[str, Any]
+    """The JSON: upstream, inputs, tolerance, upstream_results."""
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def form(self) -> str:
+        """Which official functions it was made with."""
+        return str(self.facts.get("fixture", self.name))
+
+
+def load_fixture(json_path: Path) -> Fixture:
+    """Read one fixture; the arrays are never pickled ones."""
+    facts = json.loads(json_path.read_text(encoding="utf-8"))
+    with np.load(json_path.with_suffix(".npz"), allow_pickle=False) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    return Fixture(json_path.stem, facts, arrays)
+
+
+def fixture_paths() -> list[Path]:
+    """Every fixture of the folder, in order of name."""
+    return sorted(FOLDER.glob("*.json"))
+
+
+def form_of(json_path: Path) -> str:
+    """Return the form of a fixture without loading its arrays."""
+    return str(json.loads(json_path.read_text(encoding="utf-8")).get("fixture", json_path.stem))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that takes ``fixture`` every fixture file of its module's FORM."""
+    if "fixture" in metafunc.fixturenames:
+        form = metafunc.module.FORM
+        paths = [path for path in fixture_paths() if form_of(path) == form]
+        metafunc.parametrize("fixture", paths, ids=[path.stem for path in paths], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def fixture(request: pytest.FixtureRequest) -> Fixture:
+    """One fixture file of this module's form."""
+    return load_fixture(request.param)
+
+
+@pytest.fixture(scope="session")
+def rules() -> ModuleType:
+    """The rule weights and test signals that the fixtures were made with."""
+    path = FOLDER / "rule_weights.py"
+    path = path if path.is_file() else HERE / "fixtures" / "rule_weights.py"
+    spec = importlib.util.spec_from_file_location("rule_weights", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -77,6 +77,8 @@ class NativeRecord(_Record):
     """Of the wav file."""
     warnings: tuple[str, ...] = ()
     peak_memory_bytes: int | None = None
+    fingerprint: str = ""
+    """Of everything that decided this output; a run makes it again when that has changed."""
 
 
 class StandardRecord(_Record):
@@ -157,6 +159,8 @@ class ErrorRecord(_Record):
     clip: str | None
     stage: Stage
     problem: Problem
+    skipped: bool = False
+    """Whether the clip merely lacks what the system or metric needs; a skip is not a failure of the run."""
 
 
 class RunArchive:

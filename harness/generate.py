@@ -38,7 +38,7 @@ class ResolvedSystem:
         return self.found.card
 
     def fingerprint(self, clip: Clip, seed: int) -> str:
-        """Return what decides the native output of one clip; another fingerprint means it has to be made again."""
+        """Return what decides the output for one clip; where it has changed, the output is made again."""
         return text_sha256(
             self.card.model_dump_json(),
             repr(sorted(self.parameters.items())),
@@ -132,7 +132,7 @@ def archive_native(
 
         with atomic(predictions_path) as temporary:
             save_file(
-                {name: np.ascontiguousarray(array) for name, array in output.predictions.items()}, temporary
+                {name: np.asarray(array, order="C") for name, array in output.predictions.items()}, temporary
             )
     else:
         predictions_path.unlink(missing_ok=True)
@@ -193,7 +193,7 @@ _worker: _Worker | None = None
 
 
 def _start_worker(settings: RunSettings, systems: tuple[ResolvedSystem, ...], clips: tuple[Clip, ...]) -> None:
-    global _worker  # noqa: PLW0603 - process-wide by nature
+    global _worker
     _worker = _Worker(settings, {system.card.name: system for system in systems}, clips, {})
 
 

@@ -1,4 +1,4 @@
-"""Running many small tasks in worker processes: same results for any number of workers, no task takes another down.
+"""Many small tasks in worker processes: same results for any number of workers, no task takes another down.
 
 Each worker computes on one thread, because the number of threads changes the last bits of a sum. A task that
 fails is a `Problem`; a task that kills its worker is one too, and the others go on.

@@ -98,6 +98,8 @@ class StandardRecord(_Record):
     gain_db: float | None
     clipped_samples: int
     """Samples beyond full scale after all steps; they are kept as they are."""
+    fingerprint: str = ""
+    """Of the native file and the protocol's audio rules."""
 
 
 class ScoreRecord(_Record):

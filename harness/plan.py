@@ -1,0 +1,191 @@
+"""The plan: what a run would do, what is there already, what is missing and the command that provides it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clapstick.harness.generate import GenerationTask, ResolvedSystem, generation_tasks
+from clapstick.harness.provenance import generator_for
+from clapstick.harness.settings import REFERENCE, RunSettings
+from clapstick.harness.statistics import ScoreRequest
+from clapstick.harness.weights import find_weights, weights_sha256
+from clapstick.metrics.registry import metrics
+from clapstick.protocols.archive import ErrorRecord, RunArchive
+from clapstick.protocols.clips import Clip
+from clapstick.protocols.problems import ClapstickError, Problem, fail
+from clapstick.protocols.prompts import apply_prompts
+from clapstick.protocols.protocol import Protocol
+from clapstick.protocols.readers.base import find_reader
+from clapstick.systems.registry import FoundSystem, find_system
+
+
+@dataclass(frozen=True)
+class SystemPlan:
+    """What one system has still to do."""
+
+    system: ResolvedSystem
+    tasks: tuple[GenerationTask, ...]
+    cached: int
+    skipped: tuple[ErrorRecord, ...]
+    missing: tuple[Problem, ...]
+    """What it cannot run without; none of its clips is generated while there is any."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run will do."""
+
+    settings: RunSettings
+    clips: tuple[Clip, ...]
+    clips_listed: int
+    problems: tuple[Problem, ...]
+    systems: tuple[SystemPlan, ...]
+    requests: tuple[ScoreRequest, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a system for tables and JSON."""
+        return [
+            {
+                "system": plan.system.card.name,
+                "role": plan.system.card.role,
+                "runtime": plan.system.card.runtime,
+                "clips": len(self.clips),
+                "cached": plan.cached,
+                "to generate": 0 if plan.missing else len(plan.tasks),
+                "skipped": len(plan.skipped),
+                "missing": "; ".join(str(problem) for problem in plan.missing) or None,
+            }
+            for plan in self.systems
+        ]
+
+
+def make_plan(settings: RunSettings) -> Plan:
+    """List the clips, resolve the systems, and see what the archive holds already.
+
+    Raises
+    ------
+    ClapstickError
+        If the data folder, the protocol's reader or a metric is unknown, or there is no usable clip.
+    """
+    protocol = settings.protocol
+    requests = score_requests(protocol)
+    clips, listed, problems = list_clips(settings)
+    archive = RunArchive(settings.out)
+    plans = tuple(_plan_system(settings, found, clips, archive) for found in with_reference(settings.systems))
+    return Plan(settings, clips, listed, problems, plans, requests)
+
+
+def with_reference(systems: Sequence[FoundSystem]) -> tuple[FoundSystem, ...]:
+    """Put the reference row first: every score is taken against it, and it brackets every metric."""
+    others = [found for found in systems if found.card.name != REFERENCE]
+    return (find_system(REFERENCE), *others)
+
+
+def score_requests(protocol: Protocol) -> tuple[ScoreRequest, ...]:
+    """Resolve the protocol's metrics, ``metric`` or ``metric:convention``.
+
+    Raises
+    ------
+    ClapstickError
+        If one is unknown; names the nearest.
+    """
+    import difflib
+
+    requests = []
+    known = metrics()
+    for text in protocol.metrics:
+        name, _, convention = text.partition(":")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise fail(
+                "no such metric",
+                f"protocol {protocol.name}",
+                found=name,
+                remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick metrics`.",
+            )
+        try:
+            requests.append(ScoreRequest(name, known[name].convention(convention or None).name))
+        except KeyError as error:
+            raise fail(
+                "no such convention",
+                f"protocol {protocol.name}",
+                found=text,
+                expected=error.args[0],
+                remedy=f"See `clapstick metrics {name}`.",
+            ) from error
+    return tuple(dict.fromkeys(requests))
+
+
+def list_clips(settings: RunSettings) -> tuple[tuple[Clip, ...], int, tuple[Problem, ...]]:
+    """Read the data folder; return the clips of this run, how many were listed, and every problem."""
+    if not settings.data.is_dir():
+        raise fail("data folder is missing", settings.data, remedy="Check --data.")
+    protocol = settings.protocol
+    listing = find_reader(protocol.dataset.reader).read(settings.data, protocol.dataset)
+    twice = {clip_id for clip_id, count in Counter(clip.id for clip in listing.clips).items() if count > 1}
+    problems = list(listing.problems)
+    problems += [
+        Problem(what="two clips have the same id", where=clip_id, remedy="Rename one; only the first is used.")
+        for clip_id in sorted(twice)
+    ]
+    unique = tuple({clip.id: clip for clip in reversed(listing.clips)}.values())[::-1]
+    chosen = unique[: settings.limit] if settings.limit is not None else unique
+    if not chosen:
+        raise ClapstickError(
+            *problems,
+            Problem(
+                what="no usable clip",
+                where=str(settings.data),
+                expected=f"the layout of {protocol.dataset.reader}",
+                remedy="See `clapstick datasets`.",
+            ),
+        )
+    prompted = apply_prompts(chosen, protocol.prompt, generator_for(settings.seed, "prompts"))
+    return tuple(prompted), len(unique), tuple(problems)
+
+
+def _plan_system(
+    settings: RunSettings, found: FoundSystem, clips: Sequence[Clip], archive: RunArchive
+) -> SystemPlan:
+    system, missing = resolve_system(settings, found)
+    tasks, skipped = generation_tasks(settings, system, clips, archive)
+    return SystemPlan(
+        system, tuple(tasks), len(clips) - len(tasks) - len(skipped), tuple(skipped), tuple(missing)
+    )
+
+
+def resolve_system(settings: RunSettings, found: FoundSystem) -> tuple[ResolvedSystem, list[Problem]]:
+    """Look up a system's weights and merge its parameters; return it with what is missing to run it."""
+    card = found.card
+    missing: list[Problem] = []
+    weights: dict[str, Path] = {}
+    hashes: dict[str, str] = {}
+    for name in card.weights:
+        try:
+            weights[name] = find_weights(name)
+            hashes[name] = weights_sha256(name)
+        except ClapstickError as error:
+            missing.extend(error.problems)
+    given = settings.parameters.get(card.name, {})
+    for unknown in sorted(set(given) - set(card.parameters)):
+        raise fail(
+            "system has no such parameter",
+            card.name,
+            found=unknown,
+            expected=", ".join(card.parameters) or "none",
+            remedy="Correct --set.",
+        )
+    if card.runtime in ("docker", "apptainer") and shutil.which(card.runtime) is None:
+        missing.append(
+            Problem(
+                what=f"{card.runtime} is not installed",
+                where=card.name,
+                remedy=f"Install {card.runtime}; `clapstick doctor` says more.",
+            )
+        )
+    return ResolvedSystem(found, {**card.parameters, **given}, weights, hashes), missing

@@ -1,0 +1,147 @@
+"""Scoring: statistics of all clips become values with intervals, paired comparisons and ranks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from clapstick.harness.compare_systems import compare_systems
+from clapstick.harness.embeddings import embed_run
+from clapstick.harness.plan import score_requests
+from clapstick.harness.provenance import generator_for
+from clapstick.harness.signatures import signature_of
+from clapstick.harness.statistics import ScoreRequest, Table, compute_statistics
+from clapstick.metrics.base import NotComputableError
+from clapstick.protocols.archive import ErrorRecord, RunArchive, RunRecord, ScoreRecord, atomic, write_json
+from clapstick.protocols.clips import Clip
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SMALL_SAMPLE = 2
+NO_SOUND = "the system has no sound for this clip"
+
+Tables = Mapping[tuple[str, ScoreRequest], Table]
+
+
+def score_run(archive: RunArchive, workers: int, device: str = "cpu") -> list[ErrorRecord]:
+    """Score everything that a run archive holds; write scores.parquet, summary.json and comparisons.json.
+
+    Raises
+    ------
+    ClapstickError
+        If the folder is no run archive.
+    """
+    run = archive.read_run()
+    clips = archive.read_clips()
+    systems = list(run.systems)
+    requests = score_requests(run.protocol)
+    embedded = embed_run(archive, clips, systems, requests, device)
+    computable = [request for request in requests if request not in embedded.reasons]
+    tables, errors = compute_statistics(archive, clips, systems, computable, embedded.files, workers)
+    records = []
+    for system in systems:
+        for request in requests:
+            reason = embedded.reasons.get(request)
+            table = tables.get((system, request), {})
+            records.append(_score(run, clips, system, request, table, embedded.weights, reason))
+    write_scores(archive, score_rows(clips, systems, requests, tables, embedded.reasons))
+    comparisons, ranks = compare_systems(run, clips, computable, tables)
+    write_json(
+        archive.root / "comparisons.json",
+        {"comparisons": [c.model_dump() for c in comparisons], "ranks": [rank.model_dump() for rank in ranks]},
+    )
+    write_json(archive.root / "summary.json", {"scores": [record.model_dump() for record in records]})
+    return errors
+
+
+def _score(
+    run: RunRecord,
+    clips: Sequence[Clip],
+    system: str,
+    request: ScoreRequest,
+    table: Table,
+    weights: Mapping[str, str],
+    reason: str | None,
+) -> ScoreRecord:
+    """Combine one system's statistics under one convention."""
+    metric, convention = request.resolve()
+    rules = run.protocol.statistics
+    have = [clip for clip in clips if clip.id in table and table[clip.id].statistics is not None]
+    statistics = [stats for clip in have if (stats := table[clip.id].statistics) is not None]
+    missing = tuple(clip.id for clip in clips if clip not in have)
+    value = low = high = method = None
+    warnings: list[str] = []
+    if reason is None and not statistics:
+        reason = _why_nothing(table, missing)
+    if reason is None:
+        try:
+            value = float(convention.combiner.value(statistics))
+        except NotComputableError as error:
+            reason = str(error)
+    if value is not None:
+        try:
+            rng = generator_for(rules.seed, "interval", request.label)
+            interval = convention.combiner.interval(
+                statistics, [clip.source for clip in have], rng, level=rules.level, resamples=rules.resamples
+            )
+            low, high, method = interval.low, interval.high, interval.method
+        except NotComputableError as error:
+            warnings.append(f"no interval: {error}")
+    return ScoreRecord(
+        system=system,
+        metric=request.metric,
+        convention=request.convention,
+        value=value,
+        ci_low=low,
+        ci_high=high,
+        n=len(statistics),
+        direction=convention.direction or metric.direction,
+        unit=metric.unit if convention.unit is None else convention.unit,
+        signature=signature_of(run, request, have, weights),
+        reason=reason,
+        missing=missing,
+        interval_method=method,
+        warnings=tuple(warnings),
+    )
+
+
+def _why_nothing(table: Table, missing: Sequence[str]) -> str:
+    reasons = Counter(table[clip].reason if clip in table else NO_SOUND for clip in missing)
+    if not reasons:
+        return "the run has no clip"
+    return str(reasons.most_common(1)[0][0])
+
+
+def score_rows(
+    clips: Sequence[Clip],
+    systems: Sequence[str],
+    requests: Sequence[ScoreRequest],
+    tables: Tables,
+    reasons: Mapping[ScoreRequest, str],
+) -> pd.DataFrame:
+    """Return the long table: one row a system x clip x convention, with a value or a reason."""
+    import pandas as pd
+
+    rows = []
+    for system in systems:
+        for request in requests:
+            combiner = request.resolve()[1].combiner
+            table = tables.get((system, request), {})
+            for clip in clips:
+                result = table.get(clip.id)
+                reason = reasons.get(request) or (NO_SOUND if result is None else result.reason)
+                value = None
+                if reason is None and result is not None and result.statistics is not None:
+                    value = combiner.clip_value(result.statistics)
+                    reason = None if value is not None else "defined for sets of clips only"
+                rows.append((system, clip.id, request.metric, request.convention, value, reason))
+    frame = pd.DataFrame(rows, columns=["system", "clip", "metric", "convention", "value", "reason"])
+    return frame.astype({"value": "float64", "reason": "object"})
+
+
+def write_scores(archive: RunArchive, frame: pd.DataFrame) -> None:
+    """Write scores.parquet."""
+    with atomic(archive.root / "scores.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)

@@ -8,11 +8,10 @@ import sys
 
 import typer
 
-from clapstick.protocols.problems import ClapstickError
-
 EXIT_PARTIAL = 1
 """The command ran, and some clips or systems failed."""
 EXIT_USAGE = 2
+EXIT_STOPPED = 130
 
 _HELP = """Compare video-to-sound systems.
 
@@ -39,7 +38,14 @@ def main() -> None:
     """Run the command line; a problem that the user can mend is printed without a trace and ends with 2."""
     try:
         build_app()()
-    except ClapstickError as error:
+    except KeyboardInterrupt:
+        sys.stderr.write("clapstick: stopped; start the same command again to go on\n")
+        sys.exit(EXIT_STOPPED)
+    except Exception as error:
+        from clapstick.protocols.problems import ClapstickError
+
+        if not isinstance(error, ClapstickError):
+            raise
         for problem in error.problems:
             sys.stderr.write(f"clapstick: {problem}\n")
         sys.exit(EXIT_USAGE)

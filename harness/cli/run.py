@@ -59,7 +59,7 @@ def run(
 
     Example: clapstick run folder --data my-videos --systems silence,noise,two-stage-tiny --out runs/mine
 
-    Ends with 0 when everything worked, 1 when some clip or system failed (the rest is scored), 2 on wrong usage.
+    Ends with 0 when all worked, 1 when a clip or system failed (the rest is scored), 2 on wrong usage.
     """
     settings = _settings(protocol, data, out, systems, limit, seed, workers, device, changes)
     _finish(_run(settings), as_json=as_json)
@@ -133,7 +133,7 @@ def quickstart(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the embedded benchmark: synthetic videos, control systems, the small two-stage system, an HTML report.
+    """Run the embedded benchmark: synthetic videos, controls, the small two-stage system, an HTML report.
 
     Nothing is downloaded and no GPU is needed. Example: clapstick quickstart
     """

@@ -11,6 +11,8 @@ import typer
 EXIT_PARTIAL = 1
 """The command ran, and some clips or systems failed."""
 EXIT_USAGE = 2
+EXIT_ENVIRONMENT = 3
+"""The machine lacks what every run needs."""
 EXIT_STOPPED = 130
 
 _HELP = """Compare video-to-sound systems.

@@ -40,6 +40,9 @@ class Prompt(BaseModel):
     """Audio or audio-visual prompt file."""
     start_s: float = 0.0
     duration_s: float | None = None
+    video: Path | None = None
+    """Picture of the same stretch, for systems that take audio-visual prompts."""
+    video_start_s: float = 0.0
 
 
 class Clip(BaseModel):

@@ -4,9 +4,9 @@ Conventions
 -----------
 A recording is `<video>_denoised.mp4` with `<video>_denoised.wav` and `<video>_times.txt`. Lines of the times
 file are ``time material action reaction``, time in seconds from the start of the recording, ``None`` where the
-annotator did not say. `train.txt` and `test.txt` name one video a line. Clip ids are ``<video>_<k>`` for the k-th
-window and ``<video>`` where a recording gives one clip, as in the lists of jnwnlee/video-foley,
-filelists/GreatestHits.
+annotator did not say. `train.txt` and `test.txt` name one video a line. Clip ids are ``<video>_<k>`` for the
+k-th window, as in the lists of jnwnlee/video-foley, filelists/GreatestHits, and ``<video>`` where a recording
+gives one clip.
 """
 
 from __future__ import annotations

@@ -46,10 +46,7 @@ def examine() -> list[Check]:
 
 
 def _python() -> Check:
-    text = sys.version.split()[0]
-    if sys.version_info < (3, 11):
-        return Check("python", "missing", text, "install Python 3.11 or newer")
-    return Check("python", "ok", text)
+    return Check("python", "ok", sys.version.split()[0])
 
 
 def _memory() -> Check:
@@ -64,9 +61,9 @@ def _memory() -> Check:
 
 
 def _disk() -> Check:
-    from clapstick.protocols.cache import cache_folder
+    from clapstick.protocols.cache import cache_dir
 
-    folder = cache_folder()
+    folder = cache_dir()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free_gib = shutil.disk_usage(existing).free / 2**30
     enough = free_gib >= 2
@@ -155,9 +152,9 @@ def _weights() -> list[Check]:
 
 
 def _data() -> list[Check]:
-    from clapstick.protocols.cache import cache_folder
+    from clapstick.protocols.cache import cache_dir
 
-    folder = cache_folder() / "synthetic-hits"
+    folder = cache_dir() / "synthetic-hits"
     there = folder.is_dir() and any(folder.iterdir())
     return [
         Check(

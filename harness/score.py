@@ -81,6 +81,7 @@ def _score(
         except NotComputableError as error:
             reason = str(error)
     if value is not None:
+        warnings += convention.combiner.warnings(statistics)
         try:
             rng = generator_for(rules.seed, "interval", request.label)
             interval = convention.combiner.interval(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 
 from clapstick.protocols.problems import fail
 from clapstick.systems.base import Context, System
@@ -84,31 +86,46 @@ def find_system(name_or_path: str) -> FoundSystem:
 def build_system(found: FoundSystem, context: Context) -> System:
     """Build an in-process system from its card's entry point.
 
+    The entry is ``package.module:function``, or ``file.py:function`` with a file beside the card.
+
     Raises
     ------
     ClapstickError
         If the card has no entry point or it does not import.
     """
-    entry = found.card.entry
-    if entry is None or ":" not in entry:
+    entry = found.card.entry or ""
+    module_name, _, function_name = entry.partition(":")
+    if not (module_name and function_name):
         raise fail(
             "in-process system has no entry point",
             found.card.name,
-            found=repr(entry),
-            expected='entry = "package.module:function"',
+            found=repr(found.card.entry),
+            expected='entry = "package.module:function" or "file.py:function"',
             remedy="Add it to the card.",
         )
-    module_name, _, function_name = entry.partition(":")
     try:
-        build: Callable[[Context], System] = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
+        build: Callable[[Context], System] = getattr(_load(module_name, found.folder), function_name)
+    except (ImportError, AttributeError, OSError, SyntaxError) as error:
         raise fail(
             "entry point does not import",
             found.card.name,
             found=f"{entry}: {error}",
-            remedy="Install what the system needs.",
+            remedy="Correct the entry, or install what the system needs.",
         ) from error
     return build(context)
+
+
+def _load(module_name: str, folder: Path) -> ModuleType:
+    """Import a module of a package, or a file that lies directly in the card's folder."""
+    if not module_name.endswith(".py"):
+        return importlib.import_module(module_name)
+    path = folder / Path(module_name).name
+    spec = importlib.util.spec_from_file_location(f"clapstick_system_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _add(found: dict[str, FoundSystem], path: Path) -> None:

@@ -12,3 +12,14 @@
 A video is planned (`strokes`), then drawn (`picture`, `looks`) and sounded (`sound`) from that one plan, so
 everything that can be heard can be seen: when the stick touches, how fast it is, and what it touches.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def default_data(workers: int | None = None) -> Path:
+    """Return the folder of the default test split in the user's cache, made where it is missing."""
+    from clapstick.protocols.synthetic.make import synthetic_hits_folder
+
+    return synthetic_hits_folder(workers=workers, splits=("test",))

@@ -53,9 +53,9 @@ def write_video(
         container.mux(picture.encode(None))
         block = 1024
         for first in range(0, sound.size, block):
-            frame = av.AudioFrame.from_ndarray(sound[None, first : first + block], format="fltp", layout="mono")
-            frame.sample_rate = sample_rate
-            frame.pts = first
-            frame.time_base = Fraction(1, sample_rate)
-            container.mux(audio.encode(frame))
+            piece = av.AudioFrame.from_ndarray(sound[None, first : first + block], format="fltp", layout="mono")
+            piece.sample_rate = sample_rate
+            piece.pts = first
+            piece.time_base = Fraction(1, sample_rate)
+            container.mux(audio.encode(piece))
         container.mux(audio.encode(None))

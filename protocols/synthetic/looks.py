@@ -63,8 +63,8 @@ def draw_object(material: Material, width: int, rng: np.random.Generator) -> Spr
     paint, height_share = _PAINTERS[material.name]
     height = round(width * height_share)
     rows, columns = height * _OVERSAMPLE, width * _OVERSAMPLE
-    v, u = np.mgrid[0:rows, 0:columns].astype(np.float64)
-    canvas = _Canvas((2 * u + 1) / columns - 1, (v + 0.5) / rows, 2 * height / width, rng)
+    u, v = np.meshgrid(2 * (np.arange(columns) + 0.5) / columns - 1, (np.arange(rows) + 0.5) / rows)
+    canvas = _Canvas(u, v, 2 * height / width, rng)
     colour, alpha, contact = paint(canvas)
     colour = colour * rng.uniform(0.92, 1.06, 3)
     blocks = (height, _OVERSAMPLE, width, _OVERSAMPLE)
@@ -130,33 +130,34 @@ def _metal(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:
     upper, wall = _cylinder(canvas, 0.16, 0.12)
     bands = 0.5 + 0.35 * np.cos(5.5 * canvas.u - 1.0) + 0.15 * np.cos(13 * canvas.u + 2)
     brushed = 0.06 * canvas.texture(4, 160)
-    rim = np.abs(_ellipse(canvas, 0.16, 0.98, 0.16) - 0.86) < 0.12
-    share = np.where(upper > 0, 0.62 + 0.25 * canvas.u, bands) + brushed + 0.3 * rim
+    radius = np.sqrt(_ellipse(canvas, 0.16, 0.98, 0.16))
+    sheen = 0.66 + 0.16 * np.cos(2 * np.arctan2(canvas.v - 0.16, 0.16 * canvas.u) + 0.6)
+    turned = 0.06 * np.sin(60 * radius) + 0.2 * (np.abs(radius - 0.94) < 0.04)
+    share = np.where(upper > 0, sheen + turned, bands) + brushed
     return _mix((0.24, 0.26, 0.30), (0.90, 0.92, 0.95), np.clip(share, 0, 1)), upper + wall, 0.16
 
 
 def _glass(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:
-    upper, wall = _cylinder(canvas, 0.10, 0.22)
-    edge = np.clip(np.abs(canvas.u) / (1 - 0.22 * canvas.v), 0, 1) ** 6
+    upper, wall = _cylinder(canvas, 0.10, 0.06)
+    edge = np.clip(np.abs(canvas.u) / (1 - 0.06 * canvas.v), 0, 1) ** 6
     streak = np.exp(-(((canvas.u + 0.45) / 0.09) ** 2)) + 0.6 * np.exp(-(((canvas.u - 0.6) / 0.05) ** 2))
     rim = (np.abs(_ellipse(canvas, 0.10, 0.98, 0.10) - 0.88) < 0.14).astype(float)
     colour = _mix((0.45, 0.75, 0.78), (0.95, 1.0, 1.0), np.clip(streak + rim, 0, 1))
-    alpha = wall * np.clip(0.32 + 0.4 * edge + 0.6 * streak, 0, 0.95) + upper * np.clip(0.25 + rim, 0, 0.95)
+    alpha = wall * np.clip(0.32 + 0.4 * edge + 0.6 * streak, 0, 0.95) + upper * np.clip(0.55 + rim, 0, 0.95)
     return colour, np.clip(alpha, 0, 1), 0.10
 
 
 def _ceramic(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:
-    upper = (_ellipse(canvas, 0.18, 0.98, 0.18) < 1).astype(float)
-    bowl = (_ellipse(canvas, 0.18, 0.98, 0.80) < 1) & (canvas.v > 0.18)
-    foot = (np.abs(canvas.u) < 0.38) & (canvas.v > 0.85)
-    wall = (bowl | foot).astype(float) * (1 - upper)
-    shade = np.clip(0.75 - 0.35 * canvas.u - 0.25 * (canvas.v - 0.3), 0.2, 1)
-    stripe = (np.abs(canvas.v - 0.42) < 0.05) * wall
-    gloss = np.exp(-(((canvas.u + 0.5) / 0.12) ** 2 + ((canvas.v - 0.45) / 0.12) ** 2)) * wall
+    upper, wall = _cylinder(canvas, 0.15, 0.03)
+    shade = np.clip(0.80 - 0.30 * canvas.u - 0.45 * np.abs(canvas.u) ** 3, 0.1, 1)
+    curve = canvas.v - 0.12 * np.sqrt(np.clip(1 - canvas.u**2, 0, 1))
+    stripe = ((np.abs(curve - 0.33) < 0.035) | (np.abs(curve - 0.68) < 0.06)) * wall
+    foot = np.abs(_ellipse(canvas, 0.15, 0.98, 0.15) - 0.6) < 0.1
+    gloss = np.exp(-(((canvas.u + 0.55) / 0.10) ** 2 + ((canvas.v - 0.5) / 0.30) ** 4)) * wall
     base = _mix((0.66, 0.64, 0.62), (0.97, 0.96, 0.93), shade)
     colour = base * (1 - stripe[..., None]) + np.array((0.16, 0.27, 0.60)) * stripe[..., None]
-    colour = colour * (1 - 0.18 * upper)[..., None] + 0.4 * gloss[..., None]
-    return colour, upper + wall, 0.18
+    colour = colour * (1 - 0.05 * upper - 0.12 * upper * foot)[..., None] + 0.3 * gloss[..., None]
+    return colour, upper + wall, 0.15
 
 
 def _plastic(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:
@@ -201,8 +202,8 @@ def _gravel(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:
     lit = (tone * (0.25 + 0.75 * edge))[..., None] * np.ones(3)
     lit = lit + np.stack((warmth, 0 * warmth, -warmth), axis=-1)
     bump = 0.10 * (canvas.texture(16, 1) - 0.5)
-    heap = canvas.v > 0.10 + 0.78 * np.abs(canvas.u) ** 2.4 + bump
-    return lit * (1.05 - 0.35 * canvas.v)[..., None], heap.astype(float), 0.13
+    heap = canvas.v > 0.12 + 0.80 * np.abs(canvas.u) ** 5 + bump
+    return lit * (1.05 - 0.35 * canvas.v)[..., None], heap.astype(float), 0.20
 
 
 def _cells(canvas: _Canvas, centres: NDArray[np.float64]) -> tuple[Plane, Plane, NDArray[np.intp]]:
@@ -218,21 +219,23 @@ def _cells(canvas: _Canvas, centres: NDArray[np.float64]) -> tuple[Plane, Plane,
 def _leaf(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:
     colour = np.zeros((*canvas.u.shape, 3))
     alpha = np.zeros(canvas.u.shape)
-    depth = canvas.v * canvas.aspect
-    for _ in range(260):
+    for _ in range(300):
         u, v = canvas.rng.uniform(-0.92, 0.92), canvas.rng.uniform(0.08, 0.94)
-        if v < 0.12 + 0.72 * abs(u) ** 2.2:
+        if v < 0.14 + 0.72 * abs(u) ** 5:
             continue
         angle, length = canvas.rng.uniform(0, np.pi), canvas.rng.uniform(0.08, 0.14)
-        across = (canvas.u - u) * np.cos(angle) + (depth - v * canvas.aspect) * np.sin(angle)
-        aside = -(canvas.u - u) * np.sin(angle) + (depth - v * canvas.aspect) * np.cos(angle)
-        inside = (across / length) ** 2 + (aside / (0.42 * length)) ** 2 < 1
+        columns = slice(*np.searchsorted(canvas.u[0], (u - length, u + length)))
+        rows = slice(*np.searchsorted(canvas.v[:, 0], v + np.array((-length, length)) / canvas.aspect))
+        right, down = canvas.u[rows, columns] - u, (canvas.v[rows, columns] - v) * canvas.aspect
+        along = right * np.cos(angle) + down * np.sin(angle)
+        aside = down * np.cos(angle) - right * np.sin(angle)
+        inside = (along / length) ** 2 + (aside / (0.42 * length)) ** 2 < 1
         green = canvas.rng.uniform(0.28, 0.62) * (1.15 - 0.45 * v)
         vein = np.abs(aside[inside]) < 0.006
         tint = np.array((canvas.rng.uniform(0.35, 0.95) * green, green, 0.22 * green))
-        colour[inside] = tint * np.where(vein, 1.3, 1.0)[:, None]
-        alpha[inside] = 1
-    return colour, alpha, 0.16
+        colour[rows, columns][inside] = tint * np.where(vein, 1.3, 1.0)[:, None]
+        alpha[rows, columns][inside] = 1
+    return colour, alpha, 0.20
 
 
 def _water(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:
@@ -250,10 +253,10 @@ _PAINTERS: dict[str, tuple[_Paint, float]] = {
     "glass": (_glass, 0.95),
     "ceramic": (_ceramic, 0.56),
     "plastic": (_plastic, 0.55),
-    "cloth": (_cloth, 0.46),
+    "cloth": (_cloth, 0.42),
     "carpet": (_carpet, 0.24),
-    "gravel": (_gravel, 0.42),
-    "leaf": (_leaf, 0.52),
+    "gravel": (_gravel, 0.36),
+    "leaf": (_leaf, 0.44),
     "water": (_water, 0.42),
 }
 """How each material is painted, and the height of the object as a share of its width."""

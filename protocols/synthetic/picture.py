@@ -104,6 +104,9 @@ class Scene:
         self._path = path
         self._strokes = [stroke for stroke in strokes if stroke.action != "air"]
         self._room = _room(self.height, self.width, rng)
+        for thing in objects:
+            _cast_shadow(self._room, thing, _margin(self.height))
+        self._canvas = self._room.copy()
         self._distractors = _distractors(self.height, self.width, rng)
         self._splinters = _splinters(objects, self._strokes, self.scale, rng)
         self._shake = _shake(rng, path.x.size, self.scale)
@@ -118,7 +121,8 @@ class Scene:
 
     def _frame(self, number: int) -> Image:
         time_s = number / FPS
-        image = self._room.copy()
+        image = self._canvas
+        np.copyto(image, self._room)
         for distractor in self._distractors:
             _draw_distractor(image, distractor, time_s)
         for index, thing in enumerate(self._objects):
@@ -127,14 +131,14 @@ class Scene:
         self._draw_arm(image, number * PATH_RATE // FPS)
         if self._flicker > 0.02:
             level = 256 - int(256 * self._flicker * (0.5 + 0.5 * np.sin(2 * np.pi * 0.7 * time_s)))
-            image = ((image.astype(np.uint16) * level) >> 8).astype(np.uint8)
+            image[:] = ((np.arange(256) * level) >> 8).astype(np.uint8)[image]
         return self._through_camera(image, number * PATH_RATE // FPS)
 
     def _through_camera(self, image: Image, point: int) -> Image:
         margin = _margin(self.height)
         left = margin + int(np.clip(round(self._shake[point, 0]), -margin, margin))
         top = margin + int(np.clip(round(self._shake[point, 1]), -margin, margin))
-        return image[top : top + self.height, left : left + self.width]
+        return np.ascontiguousarray(image[top : top + self.height, left : left + self.width])
 
     def _draw_object(self, image: Image, index: int, thing: Object, time_s: float) -> None:
         """Shake or squash the object after a blow, as its reaction says."""
@@ -179,10 +183,10 @@ class Scene:
         run = np.sqrt((_STICK_LENGTH * scale) ** 2 - rise**2)
         hand = tip + np.array((run, -rise))
         butt = hand + 18 * scale * (hand - tip) / np.linalg.norm(hand - tip)
-        elbow = hand + np.array((150.0, 34.0)) * scale
+        elbow = hand + np.array((230.0, 48.0)) * scale
         radius = 3.2 * scale
         bead = tip - np.array((0.0, radius))
-        _draw_capsule(image, hand, elbow, 11 * scale, 19 * scale, self._sleeve)
+        _draw_capsule(image, hand, elbow, 11 * scale, 23 * scale, self._sleeve)
         _draw_capsule(image, bead, butt, 2.6 * scale, 4.6 * scale, (214, 176, 122))
         _draw_capsule(image, bead, bead, radius, radius, (236, 204, 152))
         _draw_capsule(image, hand, hand + np.array((15, 2)) * scale, 11 * scale, 10 * scale, self._skin)
@@ -261,6 +265,16 @@ def _room(height: int, width: int, rng: np.random.Generator) -> Image:
     skirting = np.exp(-(((v - edge) * shape[0] / 2.5) ** 2))[..., None]
     picture = picture * (1 - 0.35 * skirting)
     return np.asarray((np.clip(picture, 0, 1) * 255).astype(np.uint8))
+
+
+def _cast_shadow(room: Image, thing: Object, margin: int) -> None:
+    """Darken the table where the object stands."""
+    height, width = thing.sprite.alpha.shape
+    middle, floor = thing.centre[0] + margin, thing.top + height + margin - 0.04 * width
+    x = (np.arange(room.shape[1]) - middle - 0.04 * width) / (0.60 * width)
+    y = (np.arange(room.shape[0]) - floor) / (0.14 * width)
+    depth = 0.55 * np.clip(1.25 - x[None, :] ** 4 - y[:, None] ** 2, 0, 1)
+    room[:] = room * (1 - depth[..., None])
 
 
 def _shake(rng: np.random.Generator, points: int, scale: float) -> NDArray[np.float64]:

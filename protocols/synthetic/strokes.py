@@ -82,7 +82,7 @@ class Path:
 def plan_strokes(rng: np.random.Generator, duration_s: float, half_widths: list[float]) -> list[Stroke]:
     """Draw the strokes of one video: its own tempo, bursts, rests, and strokes that miss on purpose."""
     rest = _long_rest(rng, duration_s)
-    pace_s = rng.uniform(0.15, 0.8)
+    pace_s = rng.uniform(0.08, 0.6)
     scratch_share = rng.choice([0.0, 0.15, 0.35, 0.8], p=[0.3, 0.35, 0.2, 0.15])
     mean_speed = rng.uniform(0.3, 0.75)
     strokes: list[Stroke] = []
@@ -181,13 +181,13 @@ def follow(
         swings.append((stroke, middle))
     _rest(keys, keys[-1].time_s + 0.3)
     keys.append(_Key(duration_s + 1.0, keys[-1].x, REST_HEIGHT, keys[-1].surface))
-    x, height, surface_y = _ease(keys, times)
+    across, height, surface_y = _ease(keys, times)
     slide = np.zeros_like(times)
     for stroke, middle in swings:
-        _swing(stroke, middle, times, x, height, slide)
+        _swing(stroke, middle, times, across, height, slide)
     sway = _SWAY * _smooth_noise(rng, times, 1.3)
     height = height + sway * np.minimum(1.0, height / 20.0) ** 2
-    return Path(x, height, surface_y, slide)
+    return Path(across, height, surface_y, slide)
 
 
 @dataclass(frozen=True)

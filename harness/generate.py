@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from clapstick.harness.progress import progress
-from clapstick.harness.provenance import file_sha256, generator_for, seed_for, text_sha256
-from clapstick.harness.settings import REFERENCE, RunSettings
+from clapstick.harness.provenance import file_sha256, seed_for, text_sha256
+from clapstick.harness.settings import RunSettings
 from clapstick.harness.workers import run_tasks
 from clapstick.protocols.archive import ErrorRecord, NativeRecord, RunArchive, atomic, write_text
 from clapstick.protocols.audio import Audio, require_finite, write_wav
-from clapstick.protocols.clips import Clip
+from clapstick.protocols.clips import Clip, Prompt
 from clapstick.protocols.media import read_audio
 from clapstick.protocols.problems import Problem, fail
 from clapstick.systems.base import Context, NativeOutput, Request, System
@@ -67,7 +67,26 @@ def generation_tasks(
     for clip in clips:
         name = system.card.name
         if system.card.needs_reference and clip.reference is None:
-            skipped.append(_skip(name, clip))
+            skipped.append(
+                _skip(
+                    name,
+                    clip,
+                    f"{name} needs reference sound",
+                    clip.reference_missing or "no reference",
+                    "Its scores are given over the clips that have one.",
+                )
+            )
+            continue
+        if prompt_for(system.card, clip.prompt) is None:
+            skipped.append(
+                _skip(
+                    name,
+                    clip,
+                    f"{name} needs a prompt",
+                    "; ".join(clip.warnings) or "no prompt",
+                    f"Use a protocol whose [prompt] gives {' or '.join(system.card.prompts)}.",
+                )
+            )
             continue
         seed = seed_for(settings.seed, name, clip.id)
         task = GenerationTask(name, clip, seed, system.fingerprint(clip, seed))
@@ -81,13 +100,8 @@ def generation_tasks(
     return tasks, skipped
 
 
-def _skip(system: str, clip: Clip) -> ErrorRecord:
-    problem = Problem(
-        what=f"{system} needs reference sound",
-        where=clip.id,
-        found=clip.reference_missing or "no reference",
-        remedy="Its scores are given over the clips that have one.",
-    )
+def _skip(system: str, clip: Clip, what: str, found: str, remedy: str) -> ErrorRecord:
+    problem = Problem(what=what, where=clip.id, found=found, remedy=remedy)
     return ErrorRecord(system=system, clip=clip.id, stage="generate", problem=problem, skipped=True)
 
 
@@ -119,7 +133,11 @@ def generate_in_process(
 
 
 def archive_native(
-    archive: RunArchive, task: GenerationTask, output: NativeOutput, seconds: float
+    archive: RunArchive,
+    task: GenerationTask,
+    output: NativeOutput,
+    seconds: float,
+    peak_memory_bytes: int | None = None,
 ) -> NativeRecord:
     """Write one native output: sound and predictions first, then the record that makes them count."""
     audio = require_finite(output.audio, f"{task.system}, {task.clip.id}")
@@ -147,6 +165,7 @@ def archive_native(
         sha256=file_sha256(path),
         warnings=output.warnings,
         fingerprint=task.fingerprint,
+        peak_memory_bytes=peak_memory_bytes,
     )
     write_text(path.with_suffix(".json"), record.model_dump_json(indent=1))
     return record
@@ -165,10 +184,11 @@ def load_reference(clip: Clip) -> Audio:
 
 
 def as_seen_by(card: SystemCard, clip: Clip) -> Clip:
-    """Return the clip without what a fair system must not know: reference and annotations."""
+    """Return the clip with the one prompt the system takes, and without what a fair system must not know."""
+    prompted = clip.model_copy(update={"prompt": prompt_for(card, clip.prompt) or Prompt()})
     if card.sees_reference:
-        return clip
-    return clip.model_copy(
+        return prompted
+    return prompted.model_copy(
         update={
             "reference": None,
             "onsets": None,
@@ -177,6 +197,20 @@ def as_seen_by(card: SystemCard, clip: Clip) -> Clip:
             "reference_missing": "not handed to this system",
         }
     )
+
+
+def prompt_for(card: SystemCard, prompt: Prompt) -> Prompt | None:
+    """Return the first kind of prompt that the system takes and the clip has; None where there is none."""
+    for kind in card.prompts:
+        if kind == "none":
+            return Prompt()
+        if kind == "text" and prompt.text is not None:
+            return Prompt(kind="text", policy=prompt.policy, text=prompt.text)
+        if kind == "audio" and prompt.path is not None:
+            return prompt.model_copy(update={"kind": "audio", "text": None, "video": None})
+        if kind == "audio-visual" and prompt.path is not None and prompt.video is not None:
+            return prompt.model_copy(update={"kind": "audio-visual", "text": None})
+    return None
 
 
 @dataclass
@@ -222,12 +256,10 @@ def build(system: ResolvedSystem, clips: Sequence[Clip], device: str) -> System:
 def make_request(card: SystemCard, clip: Clip) -> Request:
     """Gather what one system is given for one clip."""
     reference = load_reference(clip) if card.sees_reference and clip.reference is not None else None
-    prompt = clip.prompt
-    takes_audio = "audio" in card.prompts and prompt.kind == "audio" and prompt.path is not None
-    prompt_audio = (
-        read_audio(prompt.path, prompt.start_s, prompt.duration_s) if takes_audio and prompt.path else None
-    )
-    return Request(as_seen_by(card, clip), reference, prompt_audio)
+    seen = as_seen_by(card, clip)
+    prompt = seen.prompt
+    prompt_audio = read_audio(prompt.path, prompt.start_s, prompt.duration_s) if prompt.path else None
+    return Request(seen, reference, prompt_audio)
 
 
 def check_output(card: SystemCard, clip: Clip, output: NativeOutput) -> None:
@@ -263,24 +295,3 @@ def check_output(card: SystemCard, clip: Clip, output: NativeOutput) -> None:
             expected=f"about {clip.duration_s} s",
             remedy="Correct the system.",
         )
-
-
-def rng_for_clip(settings: RunSettings, label: str, clip: Clip) -> np.random.Generator:
-    """Return the generator of one clip for one purpose."""
-    return generator_for(settings.seed, label, clip.id)
-
-
-__all__ = [
-    "REFERENCE",
-    "GenerationTask",
-    "ResolvedSystem",
-    "archive_native",
-    "as_seen_by",
-    "build",
-    "check_output",
-    "generate_in_process",
-    "generation_tasks",
-    "load_reference",
-    "make_request",
-    "rng_for_clip",
-]

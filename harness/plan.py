@@ -134,8 +134,7 @@ def list_clips(settings: RunSettings) -> tuple[tuple[Clip, ...], int, tuple[Prob
         for clip_id in sorted(twice)
     ]
     unique = tuple({clip.id: clip for clip in reversed(listing.clips)}.values())[::-1]
-    chosen = unique[: settings.limit] if settings.limit is not None else unique
-    if not chosen:
+    if not unique:
         raise ClapstickError(
             *problems,
             Problem(
@@ -145,8 +144,9 @@ def list_clips(settings: RunSettings) -> tuple[tuple[Clip, ...], int, tuple[Prob
                 remedy="See `clapstick datasets`.",
             ),
         )
-    prompted = apply_prompts(chosen, protocol.prompt, generator_for(settings.seed, "prompts"))
-    return tuple(prompted), len(unique), tuple(problems)
+    # Prompts come before the limit: policies that take another clip's sound choose among all clips.
+    prompted = apply_prompts(unique, protocol.prompt, generator_for(settings.seed, "prompts"))
+    return prompted[: settings.limit], len(unique), tuple(problems)
 
 
 def _plan_system(

@@ -30,15 +30,23 @@ def signature_of(
     audio = run.protocol.audio
     embedders = (*convention.embedders, *convention.video_embedders, *convention.text_embedders)
     protocol: dict[str, Setting] = {
-        "clips": clip_set(clips), "channels": audio.channels, "too-long": audio.too_long,
-        "too-short": audio.too_short, "gain": audio.gain,
+        "clips": clip_set(clips),
+        "channels": audio.channels,
+        "too-long": audio.too_long,
+        "too-short": audio.too_short,
+        "gain": audio.gain,
     }
     if audio.gain != "none":
         protocol["gain-target-db"] = audio.gain_target_db
     return str(
         Signature(
-            metric=request.metric, convention=request.convention, n=len(clips), rate=audio.sample_rate,
-            resampler=audio.resampler, seed=run.protocol.statistics.seed, version=__version__,
+            metric=request.metric,
+            convention=request.convention,
+            n=len(clips),
+            rate=audio.sample_rate,
+            resampler=audio.resampler,
+            seed=run.protocol.statistics.seed,
+            version=__version__,
             param={**protocol, **convention.parameters},
             weights={name: weights[name][:16] for name in embedders if name in weights},
             library={name: run.libraries[name] for name in _LIBRARIES if name in run.libraries},

@@ -65,7 +65,7 @@ def apply_prompts(clips: Sequence[Clip], rules: PromptRules, rng: np.random.Gene
     """Give every clip its prompt.
 
     One number is drawn from `rng`; the draws for a clip depend on it and the clip's id alone, so that neither
-    the order nor the number of clips changes them. Policies that take another clip's sound choose among `clips`.
+    the order nor the number of clips changes them. Policies that take another clip's sound choose from `clips`.
 
     Raises
     ------
@@ -244,21 +244,21 @@ TEXT_TEMPLATES: dict[str, TextTemplate] = {
         TextTemplate(
             "video-foley",
             "One sentence for each pair of action and material, in order of their first onset, joined by "
-            "'After that,'; onsets without labels are passed over; 'A person hit something with a wooden stick.' "
-            "where none is left.",
+            "'After that,'; onsets without labels are passed over; where none is left, 'A person hit something "
+            "with a wooden stick.'",
             "Video-Foley, section 3.2",
             _video_foley,
         ),
         TextTemplate(
             "video-foley-code",
-            "One sentence for each onset, however often it repeats, with the word None where a label is missing.",
+            "One sentence for each onset, repeated as it is struck, with the word None for missing labels.",
             "jnwnlee/video-foley@0afd45a, data_utils.py",
             _video_foley_code,
         ),
         TextTemplate(
             "fol-ai",
-            "One sentence with 'once' or 'multiple times' for each pair of action and material. The paper does not "
-            "say how several pairs are put together; here as Video-Foley does.",
+            "One sentence with 'once' or 'multiple times' for each pair of action and material. The paper does "
+            "not say how several pairs are put together; here as Video-Foley does.",
             "FOL-AI, section V.A.1",
             _fol_ai,
         ),

@@ -36,6 +36,10 @@ class DatasetRules(_Table):
     """Length of a clip; 0 takes each recording whole."""
     clip_hop_s: float = Field(ge=0)
     """Seconds from the start of one clip to the next; 0 takes one clip a recording."""
+    annotated_only: bool = False
+    """Whether windows without any annotated onset are left out."""
+    clip_count: int = Field(default=0, ge=0)
+    """How many clips are taken: those with the smallest SHA-256 of their id; 0 takes all."""
 
 
 class AudioRules(_Table):

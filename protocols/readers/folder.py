@@ -9,7 +9,7 @@ from clapstick.protocols.media import VIDEO_SUFFIXES, MediaInfo, probe
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
 from clapstick.protocols.readers.base import Listing, Reader
-from clapstick.protocols.readers.windows import windows
+from clapstick.protocols.readers.windows import choose, windows
 
 
 def read(folder: Path, rules: DatasetRules) -> Listing:
@@ -53,7 +53,7 @@ def read(folder: Path, rules: DatasetRules) -> Listing:
             clips += _clips_of(path, name, rules)
         except ClapstickError as error:
             problems += error.problems
-    return Listing(tuple(clips), tuple(problems))
+    return Listing(choose(clips, rules), tuple(problems))
 
 
 def video_files(folder: Path) -> list[Path]:

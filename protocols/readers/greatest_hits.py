@@ -11,30 +11,35 @@ gives one clip.
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from math import isfinite
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from clapstick.protocols.clips import Clip, Onset
+from clapstick.protocols.lists import listed_videos, video_foley_clips
 from clapstick.protocols.media import probe
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
+from clapstick.protocols.readers.annotations import label_class, onsets_within, read_times
 from clapstick.protocols.readers.base import Listing, Reader
-from clapstick.protocols.readers.windows import windows
+from clapstick.protocols.readers.windows import TOLERANCE_S, choose, windows
 
-MATERIALS = (
-    "carpet", "ceramic", "cloth", "dirt", "drywall", "glass", "grass", "gravel", "leaf", "metal", "paper",
-    "plastic", "plastic-bag", "rock", "tile", "water", "wood",
-)  # fmt: skip
-ACTIONS = ("hit", "scratch")
-REACTIONS = ("deform", "rigid-motion", "scatter", "splash", "static")
-NOT_SAID = "None"
-
-_LENGTH_TOLERANCE_S = 0.1
+LENGTH_TOLERANCE_S = 0.1
 """Picture and sound of a recording may differ by this much: the encoder's padding and the last frame."""
+
+CLIP_LISTS = {"video-foley-train": "train", "video-foley-test": "test"}
+"""Splits that name clips, not videos: 10 s windows, number k from 10 k s."""
+
+VIDEO_LISTS = {
+    "condfoleygen-train": ("condfoleygen", "train"),
+    "condfoleygen-valid": ("condfoleygen", "valid"),
+    "condfoleygen-test": ("condfoleygen", "test"),
+    "syncfusion-train": ("syncfusion", "train"),
+    "syncfusion-val": ("syncfusion", "val"),
+    "syncfusion-test": ("syncfusion", "test"),
+    "video-foley-test-videos": ("video-foley", "test"),
+}
+"""Splits that name videos in other projects' lists: family and list."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,10 @@ def read(folder: Path, rules: DatasetRules) -> Listing:
     ClapstickError
         If the folder or the list of the split is missing: then nothing can be read at all.
     """
+    if not folder.is_dir():
+        raise fail("data folder is missing", folder, remedy="Give the folder with --data.")
+    if rules.split in CLIP_LISTS:
+        return _read_clip_list(folder, rules)
     names, problems = split_names(folder, rules.split)
     clips: list[Clip] = []
     for name in names:
@@ -70,61 +79,34 @@ def read(folder: Path, rules: DatasetRules) -> Listing:
             continue
         cut = make_clips(recording, rules)
         if not cut:
-            problems.append(_too_short(recording, rules))
+            problems.append(_too_short(recording, rules.clip_start_s + rules.clip_duration_s))
         clips += cut
-    return Listing(tuple(clips), tuple(problems))
+    return Listing(choose(clips, rules), tuple(problems))
 
 
 def split_names(folder: Path, split: str) -> tuple[list[str], list[Problem]]:
     """Return the videos of a split in the order of its list, without those whose name is not usable."""
-    if not folder.is_dir():
-        raise fail("data folder is missing", folder, remedy="Give the folder with --data.")
-    problems: list[Problem] = []
     if split == "all":
         listed = sorted(path.name.removesuffix("_denoised.mp4") for path in folder.glob("*_denoised.mp4"))
         if not listed:
             raise fail(
                 "no recording", folder, expected="files named <video>_denoised.mp4", remedy="Check --data."
             )
-        where = folder
-    else:
-        where = folder / f"{split}.txt"
-        if not where.is_file():
-            raise fail(
-                "list of the split is missing",
-                where,
-                remedy=f"Put {split}.txt with one video name a line there, or use split all.",
-            )
-        listed = [line.strip() for line in where.read_text(encoding="utf-8").splitlines() if line.strip()]
-        problems += _split_overlap(folder, split, listed)
-    names: list[str] = []
-    seen: dict[str, str] = {}
-    for name in listed:
-        if not is_plain_name(name):
-            problems.append(
-                Problem(
-                    what="video name leaves the folder",
-                    where=str(where),
-                    found=repr(name),
-                    expected="a file name without path",
-                    remedy="Mend the list.",
-                )
-            )
-        elif name.casefold() in seen:
-            same = seen[name.casefold()]
-            problems.append(
-                Problem(
-                    what="video is listed twice" if same == name else "video names differ in case only",
-                    where=str(where),
-                    found=name if same == name else f"{same} and {name}",
-                    expected="each video once",
-                    remedy="Remove one from the list.",
-                )
-            )
-        else:
-            seen[name.casefold()] = name
-            names.append(name)
-    return names, problems
+        return _usable_names(listed, folder)
+    if split in VIDEO_LISTS:
+        family, part = VIDEO_LISTS[split]
+        return sorted(listed_videos(family, part)), []
+    where = folder / f"{split}.txt"
+    if not is_plain_name(split) or not where.is_file():
+        raise fail(
+            "list of the split is missing",
+            where,
+            expected=f"the file, or one of {', '.join((*CLIP_LISTS, *VIDEO_LISTS, 'all'))}",
+            remedy=f"Put {split}.txt with one video name a line there, or use split all.",
+        )
+    listed = _lines(where)
+    names, problems = _usable_names(listed, where)
+    return names, _split_overlap(folder, split, listed) + problems
 
 
 def is_plain_name(name: str) -> bool:
@@ -135,177 +117,66 @@ def is_plain_name(name: str) -> bool:
 def read_recording(folder: Path, name: str) -> tuple[Recording | None, list[Problem]]:
     """Look at one recording's files; None where its picture cannot be used, with every problem found."""
     problems: list[Problem] = []
-    video = folder / f"{name}_denoised.mp4"
+    video_s = sound_s = None
+    video, sound = folder / f"{name}_denoised.mp4", folder / f"{name}_denoised.wav"
     try:
-        info = probe(video)
+        video_s = _picture_duration_s(video)
     except ClapstickError as error:
-        info = None
         problems += error.problems
-    if info is not None and not info.has_video:
-        problems.append(
-            Problem(what="no video stream", where=str(video), remedy="Download the recording again.")
-        )
-        info = None
     onsets, found = read_times(folder / f"{name}_times.txt")
     problems += found
-    sound = folder / f"{name}_denoised.wav"
+    sound_missing = None
     try:
-        sound_s = _sound_duration_s(sound)
+        sound_s = sound_duration_s(sound)
     except ClapstickError as error:
         problems += error.problems
-        sound_s = None
-    if info is None:
+        sound_missing = error.problems[0].what
+    if video_s is None:
         return None, problems
-    recording = Recording(
-        name=name,
-        video=video,
-        duration_s=info.duration_s,
-        sound=None if sound_s is None else sound,
-        sound_missing=None if sound_s is not None else problems[-1].what,
-        onsets=onsets,
-    )
-    if sound_s is not None and abs(sound_s - info.duration_s) > _LENGTH_TOLERANCE_S:
+    warnings: tuple[str, ...] = ()
+    if sound_s is not None and abs(sound_s - video_s) > LENGTH_TOLERANCE_S:
         problem = Problem(
             what="sound and picture differ in length",
             where=str(sound),
             found=f"{sound_s:.3f} s of sound",
-            expected=f"{info.duration_s:.3f} s as {video.name}",
+            expected=f"{video_s:.3f} s as {video.name}",
             remedy="Check whether the files belong together.",
         )
         problems.append(problem)
-        recording = replace(recording, warnings=(f"{problem.what}: {problem.found}, {problem.expected}",))
-    return recording, problems
-
-
-def read_times(path: Path) -> tuple[tuple[Onset, ...] | None, list[Problem]]:
-    """Read a times file: onsets in time order, and every line that is wrong.
-
-    A line whose time cannot be read makes the whole file unusable (None): what it leaves out would be scored as
-    a false alarm. A word that is not a known label leaves that label out and keeps the onset.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        return None, [_times_problem(path, "annotations cannot be read", str(error))]
-    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not lines:
-        return None, [_times_problem(path, "annotation file is empty", f"{len(text)} characters")]
-    onsets: list[Onset] = []
-    problems: list[Problem] = []
-    usable = True
-    for number, words in lines:
-        onset, found = _parse_line(f"{path}:{number}", words)
-        problems += found
-        if onset is None:
-            usable = False
-        else:
-            onsets.append(onset)
-    return (tuple(sorted(onsets, key=lambda onset: onset.time_s)) if usable else None), problems
+        warnings = (f"{problem.what}: {problem.found}, {problem.expected}",)
+    usable_sound = None if sound_missing else sound
+    return Recording(name, video, video_s, usable_sound, sound_missing, onsets, warnings), problems
 
 
 def make_clips(recording: Recording, rules: DatasetRules) -> list[Clip]:
     """Cut a recording into clips; onset times count from the start of each clip."""
-    clips = []
-    for index, start_s, duration_s in windows(recording.duration_s, rules):
-        onsets = onsets_within(recording.onsets, start_s, duration_s)
-        clips.append(
-            Clip(
-                id=f"{recording.name}_{index}" if rules.clip_hop_s else recording.name,
-                source=recording.name,
-                video=recording.video,
-                start_s=start_s,
-                duration_s=duration_s,
-                reference=recording.sound,
-                reference_start_s=start_s,
-                reference_missing=recording.sound_missing,
-                onsets=onsets,
-                material=label_class(onset.material for onset in onsets) if onsets is not None else None,
-                action=label_class(onset.action for onset in onsets) if onsets is not None else None,
-                warnings=recording.warnings,
-            )
-        )
-    return clips
+    return [
+        make_clip(recording, f"{recording.name}_{index}" if rules.clip_hop_s else recording.name, start, length)
+        for index, start, length in windows(recording.duration_s, rules)
+    ]
 
 
-def onsets_within(
-    onsets: tuple[Onset, ...] | None, start_s: float, duration_s: float
-) -> tuple[Onset, ...] | None:
-    """Return the onsets in [start, start + duration), with times from the start; None stays None."""
-    if onsets is None:
-        return None
-    return tuple(
-        onset.model_copy(update={"time_s": round(onset.time_s - start_s, 6)})
-        for onset in onsets
-        if start_s <= onset.time_s < start_s + duration_s
+def make_clip(recording: Recording, clip_id: str, start_s: float, duration_s: float) -> Clip:
+    """Describe one stretch of a recording; material and action are classes, as `label_class` makes them."""
+    onsets = onsets_within(recording.onsets, start_s, duration_s)
+    return Clip(
+        id=clip_id,
+        source=recording.name,
+        video=recording.video,
+        start_s=start_s,
+        duration_s=duration_s,
+        reference=recording.sound,
+        reference_start_s=start_s,
+        reference_missing=recording.sound_missing,
+        onsets=onsets,
+        material=label_class(onset.material for onset in onsets) if onsets is not None else None,
+        action=label_class(onset.action for onset in onsets) if onsets is not None else None,
+        warnings=recording.warnings,
     )
 
 
-def label_class(labels: Iterable[str | None]) -> str:
-    """Return the one label that is said, ``multiple`` where several are, ``None`` where none is."""
-    said = {label for label in labels if label is not None}
-    if not said:
-        return NOT_SAID
-    return said.pop() if len(said) == 1 else "multiple"
-
-
-def _parse_line(where: str, words: list[str]) -> tuple[Onset | None, list[Problem]]:
-    if len(words) != 4:
-        return None, [
-            Problem(
-                what="annotation line does not parse",
-                where=where,
-                found=" ".join(words),
-                expected="time material action reaction",
-                remedy="Mend the line.",
-            )
-        ]
-    try:
-        time_s = float(words[0])
-    except ValueError:
-        time_s = float("nan")
-    if not isfinite(time_s) or time_s < 0:
-        return None, [
-            Problem(
-                what="annotation time is not a time",
-                where=where,
-                found=words[0],
-                expected="seconds from the start",
-                remedy="Mend the line.",
-            )
-        ]
-    problems: list[Problem] = []
-    labels: list[str | None] = []
-    for word, known, kind in zip(
-        words[1:], (MATERIALS, ACTIONS, REACTIONS), ("material", "action", "reaction"), strict=True
-    ):
-        label = None if word == NOT_SAID else word
-        if label is not None and label not in known:
-            near = difflib.get_close_matches(label, known, n=1)
-            problems.append(
-                Problem(
-                    what=f"unknown {kind}",
-                    where=where,
-                    found=label,
-                    expected=", ".join((*known, NOT_SAID)),
-                    remedy=f"Did you mean {near[0]}?" if near else "Mend the line.",
-                )
-            )
-            label = None
-        labels.append(label)
-    return Onset(time_s=time_s, material=labels[0], action=labels[1], reaction=labels[2]), problems
-
-
-def _times_problem(path: Path, what: str, found: str) -> Problem:
-    return Problem(
-        what=what,
-        where=str(path),
-        found=found,
-        expected="lines of time material action reaction",
-        remedy="Onset metrics and text prompts are not computed for this recording.",
-    )
-
-
-def _sound_duration_s(path: Path) -> float:
+def sound_duration_s(path: Path) -> float:
+    """Return the length of a wav in seconds; raise `ClapstickError` where it is missing, damaged or empty."""
     import soundfile
 
     if not path.is_file():
@@ -319,12 +190,80 @@ def _sound_duration_s(path: Path) -> float:
     return float(info.frames / info.samplerate)
 
 
+def _read_clip_list(folder: Path, rules: DatasetRules) -> Listing:
+    """Read exactly the clips of Video-Foley's list, with the material that the list gives them."""
+    if (rules.clip_start_s, rules.clip_duration_s, rules.clip_hop_s) != (0.0, 10.0, 10.0):
+        raise fail(
+            "the split is a list of 10 s clips",
+            f"split {rules.split}",
+            found=f"start {rules.clip_start_s:g}, duration {rules.clip_duration_s:g}, hop {rules.clip_hop_s:g}",
+            expected="start 0, duration 10, hop 10",
+            remedy="Use split video-foley-test-videos to cut these videos in another way.",
+        )
+    frame = video_foley_clips()
+    wanted: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
+    for row in frame[frame["split"] == CLIP_LISTS[rules.split]].itertuples():
+        wanted[str(row.video)].append((str(row.clip_id), int(str(row.index)), str(row.material)))
+    clips: list[Clip] = []
+    problems: list[Problem] = []
+    for name in sorted(wanted):
+        recording, found = read_recording(folder, name)
+        problems += found
+        if recording is None:
+            continue
+        for clip_id, index, material in sorted(wanted[name], key=lambda entry: entry[1]):
+            start_s = index * rules.clip_hop_s
+            if start_s + rules.clip_duration_s > recording.duration_s + TOLERANCE_S:
+                problems.append(_too_short(recording, start_s + rules.clip_duration_s))
+                continue
+            clip = make_clip(recording, clip_id, start_s, rules.clip_duration_s)
+            clips.append(_with_listed_material(clip, material))
+    return Listing(choose(clips, rules), tuple(problems))
+
+
+def _with_listed_material(clip: Clip, material: str) -> Clip:
+    warnings = clip.warnings
+    if clip.material is not None and clip.material != material:
+        warnings = (*warnings, f"the list says material {material}, the times file {clip.material}")
+    return clip.model_copy(update={"material": material, "warnings": warnings})
+
+
+def _usable_names(listed: list[str], where: Path) -> tuple[list[str], list[Problem]]:
+    names: list[str] = []
+    problems: list[Problem] = []
+    seen: dict[str, str] = {}
+    for name in listed:
+        same = seen.setdefault(name.casefold(), name)
+        if not is_plain_name(name):
+            problems.append(
+                Problem(
+                    what="video name leaves the folder",
+                    where=str(where),
+                    found=repr(name),
+                    expected="a file name without path",
+                    remedy="Mend the list.",
+                )
+            )
+        elif name in names or same != name:
+            problems.append(
+                Problem(
+                    what="video is listed twice" if same == name else "video names differ in case only",
+                    where=str(where),
+                    found=name if same == name else f"{same} and {name}",
+                    expected="each video once",
+                    remedy="Remove one from the list.",
+                )
+            )
+        else:
+            names.append(name)
+    return names, problems
+
+
 def _split_overlap(folder: Path, split: str, listed: list[str]) -> list[Problem]:
     """Name the videos that the other list holds too: train and test must not share a recording."""
     other = folder / ("train.txt" if split == "test" else "test.txt")
     if split not in {"train", "test"} or not other.is_file():
         return []
-    shared = Counter(listed).keys() & {line.strip() for line in other.read_text(encoding="utf-8").splitlines()}
     return [
         Problem(
             what="video is in the train list and in the test list",
@@ -333,17 +272,32 @@ def _split_overlap(folder: Path, split: str, listed: list[str]) -> list[Problem]
             expected="one of them",
             remedy="Remove it from one list.",
         )
-        for name in sorted(shared - {""})
+        for name in sorted(set(listed) & set(_lines(other)))
     ]
 
 
-def _too_short(recording: Recording, rules: DatasetRules) -> Problem:
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise fail("list cannot be read", path, found=error, remedy="Save it as UTF-8 text.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _picture_duration_s(path: Path) -> float:
+    info = probe(path)
+    if not info.has_video:
+        raise fail("no video stream", path, remedy="Download the recording again.")
+    return info.duration_s
+
+
+def _too_short(recording: Recording, end_s: float) -> Problem:
     return Problem(
         what="recording is shorter than a clip",
         where=str(recording.video),
         found=f"{recording.duration_s:.3f} s",
-        expected=f"{rules.clip_start_s + rules.clip_duration_s:g} s",
-        remedy="It gives no clip.",
+        expected=f"{end_s:g} s",
+        remedy="The clip is left out.",
     )
 
 
@@ -354,6 +308,6 @@ READER = Reader(
     layout="<video>_denoised.mp4, <video>_denoised.wav, <video>_times.txt (time material action reaction), "
     "train.txt and test.txt with one video a line; <video>_mic.mp4 is left alone",
     source="https://andrewowens.com/vis/ (Owens et al., Visually Indicated Sounds, CVPR 2016)",
-    splits=("test", "train", "all"),
+    splits=("test", "train", "all", *CLIP_LISTS, *VIDEO_LISTS),
     read=read,
 )

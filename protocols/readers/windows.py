@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import sha256
+
+from clapstick.protocols.clips import Clip
 from clapstick.protocols.protocol import DatasetRules
 
 TOLERANCE_S = 0.05
@@ -29,3 +33,17 @@ def windows(recording_s: float, rules: DatasetRules) -> list[tuple[int, float, f
         return []
     count = 1 if rules.clip_hop_s == 0 else int(room_s // rules.clip_hop_s) + 1
     return [(k, rules.clip_start_s + k * rules.clip_hop_s, rules.clip_duration_s) for k in range(count)]
+
+
+def choose(clips: Sequence[Clip], rules: DatasetRules) -> tuple[Clip, ...]:
+    """Return the clips that the rules keep, in their order.
+
+    A count of n keeps the n clips with the smallest SHA-256 of their id: the same ones on every machine, and a
+    larger count keeps all of a smaller one.
+    """
+    kept = [clip for clip in clips if clip.onsets or not rules.annotated_only]
+    if not rules.clip_count or len(kept) <= rules.clip_count:
+        return tuple(kept)
+    drawn = sorted(kept, key=lambda clip: sha256(clip.id.encode("utf-8", "surrogatepass")).digest())
+    names = {clip.id for clip in drawn[: rules.clip_count]}
+    return tuple(clip for clip in kept if clip.id in names)

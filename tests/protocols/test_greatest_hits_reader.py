@@ -11,7 +11,8 @@ import soundfile
 from clapstick.protocols.clips import Onset
 from clapstick.protocols.problems import ClapstickError
 from clapstick.protocols.protocol import DatasetRules
-from clapstick.protocols.readers.greatest_hits import label_class, make_clips, read, read_recording, read_times
+from clapstick.protocols.readers.annotations import label_class, read_times
+from clapstick.protocols.readers.greatest_hits import make_clips, read, read_recording
 from tests.protocols.media import make_video
 
 TEST = DatasetRules(reader="greatest-hits", split="test", clip_start_s=0, clip_duration_s=1, clip_hop_s=1)

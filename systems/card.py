@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clapstick.protocols.clips import PromptKind
 from clapstick.protocols.problems import fail
+from clapstick.systems.lengths import LengthRule
 
 Role = Literal["system", "control", "ablation"]
 Runtime = Literal["python", "docker", "apptainer", "env", "files"]
@@ -35,6 +36,21 @@ class TrainedOn(BaseModel):
     split_of: str
     """Name of the split family in the data set's list (``syncfusion``, ``condfoleygen``, ``video-foley``)."""
     splits: tuple[str, ...]
+    note: str = ""
+
+
+class Checkpoint(BaseModel):
+    """A file that a system outside this process reads from its weights folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    """Relative to the weights folder."""
+    source: str
+    """Where its authors publish it."""
+    md5: str | None = None
+    """Digest that the authors state."""
+    licence: str = "not stated"
     note: str = ""
 
 
@@ -65,6 +81,14 @@ class SystemCard(BaseModel):
     """What length it emits, in words and exact sample counts."""
     length_protocol: str = ""
     """How other lengths are made from native ones, in words."""
+    length: LengthRule | None = None
+    """The same as a rule, for systems outside this process; None where any clip is taken whole."""
+    staging_fps: float | None = Field(default=None, gt=0)
+    """Frame rate of the video copy that a system outside this process is given; None for the clip's own."""
+    runner: str = "runner.py"
+    """Program in the card's folder that a system outside this process is started with."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Files that the runner reads from the weights folder."""
     human_control: str = ""
     """What a person can edit by hand: an RMS curve, onset times."""
     device: Literal["cpu", "cuda"] = "cpu"

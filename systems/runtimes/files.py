@@ -1,0 +1,77 @@
+"""Runtime ``files``: sound that somebody else generated, one audio or video file a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from clapstick.protocols.clips import Clip
+from clapstick.protocols.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, read_audio
+from clapstick.protocols.problems import ClapstickError, Problem, fail
+from clapstick.systems.base import NativeOutput
+from clapstick.systems.card import SystemCard
+from clapstick.systems.runtimes.results import FailedClip, Generated
+
+
+def read_folder(
+    card: SystemCard, folder: Path | None, clips: Sequence[Clip], on_result: Callable[[Generated], None]
+) -> list[FailedClip]:
+    """Hand over the file of each clip, found by the clip's id or file stem.
+
+    Raises
+    ------
+    ClapstickError
+        If no folder is named or it is not there.
+    """
+    if folder is None or not folder.is_dir():
+        raise fail(
+            "folder with generated files is missing",
+            card.name,
+            found=folder or "no folder named",
+            expected=f'folder = "..." in [{card.name}], with <clip id>.wav or .mp4',
+            remedy=card.card_note or "Add it to the systems file, see docs/official-systems.md.",
+        )
+    by_stem: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES:
+            by_stem.setdefault(path.stem, []).append(path)
+    failed = []
+    for clip in clips:
+        try:
+            path = _one_file(clip, by_stem, folder)
+            audio = read_audio(path)
+        except ClapstickError as error:
+            failed.append(FailedClip(clip, error.problems[0]))
+            continue
+        on_result(Generated(clip, NativeOutput(audio, _rate_warning(card, audio.sample_rate)), 0.0, None))
+    return failed
+
+
+def _one_file(clip: Clip, by_stem: dict[str, list[Path]], folder: Path) -> Path:
+    for stem in dict.fromkeys((clip.file_stem, clip.id, Path(clip.id).name)):
+        paths = by_stem.get(stem, [])
+        if len(paths) == 1:
+            return paths[0]
+        if paths:
+            raise fail(
+                "more than one file for the clip",
+                clip.id,
+                found=", ".join(path.name for path in paths),
+                expected="one",
+                remedy="Remove the others.",
+            )
+    raise ClapstickError(
+        Problem(
+            what="no file for the clip",
+            where=clip.id,
+            found=f"nothing named {clip.file_stem} in {folder}",
+            expected="wav, flac, ogg or a video with sound",
+            remedy="Add it, or the clip counts as missing.",
+        )
+    )
+
+
+def _rate_warning(card: SystemCard, sample_rate: int) -> tuple[str, ...]:
+    if card.sample_rate is None or card.sample_rate == sample_rate:
+        return ()
+    return (f"file has {sample_rate} Hz, the system's native rate is {card.sample_rate} Hz",)

@@ -224,8 +224,8 @@ def _leaf(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:
         if v < 0.14 + 0.72 * abs(u) ** 5:
             continue
         angle, length = canvas.rng.uniform(0, np.pi), canvas.rng.uniform(0.08, 0.14)
-        columns = slice(*np.searchsorted(canvas.u[0], (u - length, u + length)))
-        rows = slice(*np.searchsorted(canvas.v[:, 0], v + np.array((-length, length)) / canvas.aspect))
+        columns = _span(canvas.u[0], u, length)
+        rows = _span(canvas.v[:, 0], v, length / canvas.aspect)
         right, down = canvas.u[rows, columns] - u, (canvas.v[rows, columns] - v) * canvas.aspect
         along = right * np.cos(angle) + down * np.sin(angle)
         aside = down * np.cos(angle) - right * np.sin(angle)
@@ -236,6 +236,11 @@ def _leaf(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:
         colour[rows, columns][inside] = tint * np.where(vein, 1.3, 1.0)[:, None]
         alpha[rows, columns][inside] = 1
     return colour, alpha, 0.20
+
+
+def _span(positions: Plane, middle: float, reach: float) -> slice:
+    first, last = np.searchsorted(positions, [middle - reach, middle + reach])
+    return slice(int(first), int(last))
 
 
 def _water(canvas: _Canvas) -> tuple[NDArray[np.float64], Plane, float]:

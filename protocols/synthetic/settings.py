@@ -13,7 +13,7 @@ Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 FPS = 30
 SAMPLE_RATE = 44_100
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raised whenever the same settings give other samples or pixels."""
 
 

@@ -88,7 +88,7 @@ def _scratch(stroke: Stroke, material: Material, rng: np.random.Generator) -> Sa
 
 
 def _noise(rng: np.random.Generator, samples: int, band_hz: tuple[float, float], grain: float) -> Samples:
-    """Band-limited noise with an RMS of 1, broken up into crackles as `grain` goes to 1."""
+    """Band-limited noise with an RMS of 1 and a peak of 4 at most, in crackles as `grain` goes to 1."""
     white = rng.normal(0.0, 1.0, samples)
     if grain > 0:
         white = white * (1 - grain) + white * grain * 4.0 * (rng.random(samples) < 0.05)
@@ -97,7 +97,7 @@ def _noise(rng: np.random.Generator, samples: int, band_hz: tuple[float, float],
     low, high = band_hz
     spectrum *= 1 / np.sqrt(1 + (low / np.maximum(hz, 1.0)) ** 6) / np.sqrt(1 + (hz / high) ** 6)
     noise = np.fft.irfft(spectrum, samples)
-    return np.asarray(noise / np.sqrt(np.mean(noise**2)))
+    return np.clip(noise / np.sqrt(np.mean(noise**2)), -4.0, 4.0)
 
 
 def _background(rng: np.random.Generator, samples: int) -> Samples:

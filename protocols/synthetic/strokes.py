@@ -82,12 +82,12 @@ class Path:
 def plan_strokes(rng: np.random.Generator, duration_s: float, half_widths: list[float]) -> list[Stroke]:
     """Draw the strokes of one video: its own tempo, bursts, rests, and strokes that miss on purpose."""
     rest = _long_rest(rng, duration_s)
-    pace_s = rng.uniform(0.08, 0.6)
+    pace_s = rng.uniform(0.05, 0.45)
     scratch_share = rng.choice([0.0, 0.15, 0.35, 0.8], p=[0.3, 0.35, 0.2, 0.15])
-    mean_speed = rng.uniform(0.3, 0.75)
+    mean_speed = rng.uniform(0.35, 0.8)
     strokes: list[Stroke] = []
     time_s = _LEAD_S + rng.uniform(0.0, 1.2)
-    target = int(rng.integers(len(half_widths)))
+    target = 0
     while time_s < duration_s - 0.6:
         if rest is not None and time_s + 0.3 > rest[0]:
             time_s, rest = rest[1], None

@@ -87,6 +87,9 @@ class Combiner(Protocol):
     ) -> Interval:
         """Return the confidence interval of `value`, resampling whole clusters (source videos)."""
 
+    def warnings(self, statistics: Sequence[Statistics]) -> tuple[str, ...]:
+        """Say what a reader must know about this value, such as a set too small for its dimension."""
+
 
 @dataclass(frozen=True)
 class Convention:

@@ -1,0 +1,102 @@
+"""What a system says about loudness over time, put beside the reference's loudness curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clapstick.metrics import rms
+from clapstick.metrics.base import Array, ClipInput, NotComputableError
+from clapstick.metrics.waveform import reference_of, require_sound, resample
+
+
+@dataclass(frozen=True)
+class PredictedCurve:
+    """A predicted RMS curve as classes and as amplitudes, each of shape (frames,)."""
+
+    classes: NDArray[np.int64]
+    amplitudes: Array
+
+
+def reference_curve(clip: ClipInput) -> Array:
+    """Return the low-pass filtered RMS curve of the reference at 16 kHz; shape (frames,)."""
+    sound = require_sound(reference_of(clip), "reference")
+    return rms.low_pass(rms.rms_curve(resample(sound, clip.sample_rate, rms.SAMPLE_RATE)))
+
+
+def rms_logits(clip: ClipInput, frames: int) -> Array:
+    """Return the predicted class scores, shape (frames, classes).
+
+    Raises
+    ------
+    NotComputableError
+        If the system gives none, or of another shape than the reference curve.
+    """
+    logits = clip.predictions.get("rms_logits")
+    if logits is None:
+        raise NotComputableError("the system gives no rms_logits (scores of RMS classes for every frame)")
+    _require_prediction(logits, (frames, None), "rms_logits")
+    return logits.astype(np.float64)
+
+
+def class_edges(clip: ClipInput) -> Array:
+    """Return the edges of the system's own RMS classes, and of the usual 64 where it scores none."""
+    logits = clip.predictions.get("rms_logits")
+    return rms.bin_edges(rms.BINS if logits is None or logits.ndim != 2 else logits.shape[1])
+
+
+def predicted_curve(clip: ClipInput, edges: Array, frames: int) -> PredictedCurve:
+    """Return the RMS curve that the system predicts, from ``rms_logits``, else from ``envelope``.
+
+    Raises
+    ------
+    NotComputableError
+        If the system predicts neither, or of another length than the reference curve.
+    """
+    if "rms_logits" in clip.predictions:
+        classes = rms_logits(clip, frames).argmax(axis=1).astype(np.int64)
+        return PredictedCurve(classes, rms.undiscretise(classes, edges))
+    envelope = clip.predictions.get("envelope")
+    if envelope is None:
+        raise NotComputableError("the system predicts no loudness curve (rms_logits or envelope)")
+    _require_prediction(envelope, (frames,), "envelope")
+    amplitudes = envelope.astype(np.float64)
+    return PredictedCurve(rms.discretise(amplitudes, edges), amplitudes)
+
+
+def heard_curve(clip: ClipInput, edges: Array) -> PredictedCurve:
+    """Return the filtered RMS curve of the generated sound itself."""
+    sound = require_sound(clip.generated, "generated")
+    curve = rms.low_pass(rms.rms_curve(resample(sound, clip.sample_rate, rms.SAMPLE_RATE)))
+    return PredictedCurve(rms.discretise(curve, edges), curve)
+
+
+def sounding_frames(
+    reference_classes: NDArray[np.int64], predicted_classes: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return which frames count: those where reference or prediction is above class 0; shape (frames,).
+
+    Raises
+    ------
+    NotComputableError
+        If no frame is left. The official evaluation leaves such a clip out of the mean.
+    """
+    kept: NDArray[np.bool_] = (reference_classes > 0) | (predicted_classes > 0)
+    if not kept.any():
+        raise NotComputableError(
+            "reference and prediction are silent in every frame, which this convention leaves out"
+        )
+    return kept
+
+
+def _require_prediction(values: NDArray[np.generic], shape: tuple[int | None, ...], name: str) -> None:
+    matches = values.ndim == len(shape) and all(
+        want is None or have == want for have, want in zip(values.shape, shape, strict=True)
+    )
+    if not matches:
+        wanted = ", ".join("classes" if size is None else str(size) for size in shape)
+        raise NotComputableError(f"{name} has shape {values.shape}, the reference curve wants ({wanted})")
+    if not np.isfinite(values.astype(np.float64)).all():
+        raise NotComputableError(f"{name} has NaN or infinite values; run the system again")

@@ -1,4 +1,4 @@
-"""``clapstick systems|metrics|protocols|datasets``: what there is."""
+"""``clapstick datasets``: the data set readers there are."""
 
 from __future__ import annotations
 

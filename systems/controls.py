@@ -66,13 +66,17 @@ def frames_of(request: Request) -> int:
 
 
 def mono_16k(audio: Audio, samples: int) -> NDArray[np.float64]:
-    """Mix to mono, resample to 16 kHz and cut or pad with silence to `samples`; shape (samples,)."""
+    """Mix to mono, resample to 16 kHz and cut or pad with silence to `samples`; shape (samples,).
+
+    The values are those of standardised audio at 16 kHz, which is stored as float32.
+    """
     import soxr
 
     mono = audio.samples.astype(np.float64).mean(axis=1)
     if audio.sample_rate != SAMPLE_RATE:
         mono = soxr.resample(mono, audio.sample_rate, SAMPLE_RATE, quality="HQ")
-    return np.pad(mono[:samples], (0, max(0, samples - mono.size)))
+    stored = mono[:samples].astype(np.float32).astype(np.float64)
+    return np.pad(stored, (0, max(0, samples - stored.size)))
 
 
 def reference_classes(mono: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -211,7 +211,8 @@ def _cells(canvas: _Canvas, centres: NDArray[np.float64]) -> tuple[Plane, Plane,
     from scipy.spatial import cKDTree
 
     points = np.column_stack((canvas.u.ravel(), (canvas.v * canvas.aspect).ravel()))
-    distances, which = cKDTree(centres).query(points, k=2)
+    found = cKDTree(centres).query(points, k=2)
+    distances, which = np.asarray(found[0]), np.asarray(found[1])
     shape = canvas.u.shape
     return distances[:, 0].reshape(shape), distances[:, 1].reshape(shape), which[:, 0].reshape(shape)
 

@@ -97,7 +97,7 @@ def _noise(rng: np.random.Generator, samples: int, band_hz: tuple[float, float],
     low, high = band_hz
     spectrum *= 1 / np.sqrt(1 + (low / np.maximum(hz, 1.0)) ** 6) / np.sqrt(1 + (hz / high) ** 6)
     noise = np.fft.irfft(spectrum, samples)
-    return np.clip(noise / np.sqrt(np.mean(noise**2)), -4.0, 4.0)
+    return np.asarray(np.clip(noise / np.sqrt(np.mean(noise**2)), -4.0, 4.0))
 
 
 def _background(rng: np.random.Generator, samples: int) -> Samples:

@@ -1,0 +1,305 @@
+"""Systems in real containers, on an engine that these tests start and end themselves."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clapstick.protocols.clips import Clip
+from clapstick.protocols.problems import ClapstickError
+from clapstick.systems.card import SystemCard
+from clapstick.systems.registry import FoundSystem
+from clapstick.systems.runtimes import docker as runtime
+from clapstick.systems.runtimes.options import RuntimeOptions
+from clapstick.systems.runtimes.place import Place
+
+IMAGE = "clapstick-test-python"
+MIB = 1024**2
+Run = Callable[..., tuple[list[Any], list[Any]]]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[str]:
+    """The socket of a Docker engine of our own, with an image that holds Python and nothing else."""
+    dockerd = shutil.which("dockerd")
+    if dockerd is None:
+        pytest.skip("dockerd is not installed")
+    if os.getuid() != 0:
+        pytest.skip("dockerd needs root")
+    root = Path(tempfile.mkdtemp(prefix="clapstick-engine-"))
+    host = f"unix://{root}/engine.sock"
+    command = [dockerd, "--host", host, "--data-root", f"{root}/data", "--exec-root", f"{root}/exec"]
+    command += ["--pidfile", f"{root}/pid", "--storage-driver", "vfs", "--iptables=false", "--bridge=none"]
+    with (root / "log.txt").open("wb") as log:
+        daemon = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(host, daemon, root / "log.txt")
+        _import_python(host)
+        yield host
+    finally:
+        daemon.terminate()
+        daemon.wait(timeout=60)
+        subprocess.run(["umount", "--recursive", "--quiet", f"{root}/exec"], check=False, capture_output=True)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _wait_for(host: str, daemon: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if daemon.poll() is not None:
+            pytest.skip(f"no engine can be had: {log.read_text()[-300:]}")
+        try:
+            runtime.connect(RuntimeOptions(docker_host=host)).close()
+        except ClapstickError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.skip("no engine can be had: dockerd does not answer within 30 s")
+
+
+def _import_python(host: str) -> None:
+    """Make an image of this Python and the libraries that it is linked with."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    prefix = Path(sys.base_prefix)
+    left_out = {
+        "test",
+        "idlelib",
+        "tkinter",
+        "site-packages",
+        "ensurepip",
+        "lib2to3",
+        "__pycache__",
+        "turtledemo",
+    }
+    binary = (prefix / "bin" / version).resolve()
+    linked = [binary, *(prefix / "lib" / version / "lib-dynload").glob("*.so")]
+    listing = subprocess.run(["ldd", *map(str, linked)], capture_output=True, text=True, check=False).stdout
+    words = {word for word in listing.split() if word.startswith("/") and not word.endswith(":")}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+
+        def add(source: Path, name: str) -> None:
+            def open_to_all(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+                parts = member.name.split("/")
+                if left_out & set(parts) or "config-3" in member.name:
+                    return None
+                member.mode |= 0o555 if member.isdir() or member.mode & 0o100 else 0o444
+                return member
+
+            tar.add(source, name, filter=open_to_all)
+
+        parents = {parent for library in words for parent in Path(library.lstrip("/")).parents}
+        parents |= {Path("usr"), Path("usr/local"), Path("usr/local/bin"), Path("usr/local/lib")}
+        mounted = ["tmp", "job", "kit", "system", "output", "proc", "dev", "sys", "etc"]
+        for folder in [*mounted, *sorted(map(str, parents - {Path()}))]:
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        add(prefix / "lib" / version, f"usr/local/lib/{version}")
+        add(binary, "usr/local/bin/python")
+        for library in sorted(words):
+            add(Path(library).resolve(), library.lstrip("/"))
+    client = runtime.connect(RuntimeOptions(docker_host=host))
+    client.api.import_image_from_data(packed.getvalue(), repository=IMAGE, changes=["ENV PATH=/usr/local/bin"])
+    client.close()
+
+
+@pytest.fixture
+def run_contained(run_stub: Run, engine: str) -> Run:
+    """Return a function that runs a stub in a container."""
+
+    def run(body: str, clips: list[Clip], **options: Any) -> tuple[list[Any], list[Any]]:
+        limits = {"memory_bytes": 256 * MIB, "processes": 64, "output_bytes": 64 * MIB, "start_timeout_s": 60.0}
+        return run_stub(body, clips, runtime="docker", docker_host=engine, image=IMAGE, **(limits | options))
+
+    return run
+
+
+def many(clip: Clip, count: int) -> list[Clip]:
+    return [clip.model_copy(update={"id": f"clip {number}"}) for number in range(count)]
+
+
+def named(failed: list[Any]) -> dict[str | None, str]:
+    return {one.clip.id if one.clip else None: str(one.problem) for one in failed}
+
+
+def containers(engine: str) -> list[Any]:
+    client = runtime.connect(RuntimeOptions(docker_host=engine))
+    try:
+        return list(client.containers.list(all=True))
+    finally:
+        client.close()
+
+
+def test_sound_comes_out_of_a_container(run_contained: Run, engine: str, clips: list[Clip]) -> None:
+    results, failed = run_contained(
+        "def make(job, clip):\n    return tone(clip, job.parameters['level'])", clips
+    )
+    assert failed == []
+    assert [result.clip.id for result in results] == ["clip a", "clip b", "clip c", "clip d"]
+    np.testing.assert_array_equal(results[0].output.audio.samples, np.full((8000, 1), 0.25))
+    assert containers(engine) == []
+
+
+def test_walls_hold(run_contained: Run, clips: list[Clip], tmp_path: Path) -> None:
+    """Each attempt comes back as a warning with what the container made of it."""
+    reference = tmp_path / "reference of another clip.wav"
+    reference.write_bytes(b"secret")
+    results, failed = run_contained(
+        f"""
+        import socket
+        def attempt(deed):
+            try:
+                return deed()
+            except OSError as error:
+                return type(error).__name__ + " " + str(error.errno)
+        def connect(address):
+            return socket.create_connection(address, timeout=3)
+        def write(path):
+            return open(path, "w").write("x")
+        def files(folder):
+            return sorted(name for _, _, names in os.walk(folder) for name in names)
+        def make(job, clip):
+            sound = tone(clip)
+            sound.warnings = [repr(answer) for answer in (
+                attempt(lambda: connect(("1.1.1.1", 53))),
+                attempt(lambda: connect(("172.17.0.1", 22))),
+                sorted(os.listdir("/sys/class/net")),
+                *(attempt(lambda: write(folder + "/x")) for folder in
+                  ("/", "/etc", "/job", "/job/inputs", "/system", "/kit", "/usr/local/lib")),
+                attempt(lambda: write("/output/x")),
+                attempt(lambda: open({str(reference)!r}).read()),
+                attempt(lambda: os.setuid(0)),
+                attempt(lambda: os.mknod("/output/disk", 0o60600, os.makedev(8, 0))),
+                attempt(lambda: os.link("/job/job.json", "/output/job.json")),
+                os.getuid(),
+                files("/job"),
+                open("/proc/self/status").read().split("CapEff:")[1].split()[0],
+            )]
+            return sound
+        """,
+        clips[:1],
+    )
+    assert failed == []
+    denied, read_only = "'PermissionError 1'", "'OSError 30'"
+    said = results[0].output.warnings
+    # Warnings are told once each, so equal answers stand together.
+    assert set(said) == {
+        "'OSError 101'",  # network is unreachable
+        "['lo']",
+        read_only,
+        "1",  # one character, into its own folder
+        "'FileNotFoundError 2'",  # the reference of another clip is not there
+        denied,  # no root, no devices
+        "'OSError 18'",  # no second name for a file of the job
+        "65534",
+        "['c000000w0.mp4', 'job.json']",
+        "'0000000000000000'",
+    }
+
+
+def test_hostile_clips_cost_themselves_alone(run_contained: Run, engine: str, clips: list[Clip]) -> None:
+    deeds = [
+        "os.symlink('/etc/passwd', '/output/c000000w0.wav'); kit.write_wav = lambda *a: 8000",
+        "bomb()",
+        "flood()",
+        "open('/output/sparse', 'wb').truncate(100 * 10**9)",
+        "hog()",
+        "time.sleep(600)",
+        "os.kill(os.getpid(), 9)",
+    ]
+    results, failed = run_contained(
+        f"""
+        write_well = kit.write_wav
+        def bomb():
+            while True:
+                if os.fork() == 0:
+                    time.sleep(600)
+        def flood():
+            for number in range(10**9):
+                with open("/output/%d" % number, "wb") as stream:
+                    stream.write(bytes(10_000_000))
+        def hog():
+            held = []
+            while True:
+                held.append(bytearray(16_000_000))
+        def make(job, clip):
+            kit.write_wav = write_well
+            number = int(clip.id[1:7])
+            deeds = {deeds!r}
+            if number < len(deeds):
+                print("deed", number, flush=True)
+                exec(deeds[number])
+            return tone(clip)
+        """,
+        many(clips[0], len(deeds) + 1),
+        clip_timeout_s=8.0,
+    )
+    assert [result.clip.id for result in results] == [f"clip {len(deeds)}"]
+    told = named(failed)
+    assert list(told) == [f"clip {number}" for number in range(len(deeds))]
+    assert "symbolic link" in told["clip 0"]
+    assert (
+        "unavailable" in told["clip 1"] or "no answer within" in told["clip 1"] or "exit code" in told["clip 1"]
+    )
+    assert "output folder held more than" in told["clip 2"]
+    assert "File too large" in told["clip 3"]
+    assert "bytes of memory" in told["clip 4"]
+    assert "no answer within 8 s" in told["clip 5"]
+    assert "exit code 137" in told["clip 6"]
+    assert containers(engine) == []
+
+
+def test_half_the_clips_and_others_besides(run_contained: Run, clips: list[Clip]) -> None:
+    results, failed = run_contained(
+        """
+        def make(job, clip):
+            if clip.id == "c000002w0":
+                with open("/output/results.jsonl", "a") as stream:
+                    line = {"kind": "done", "clip": "other", "samples": 1, "sample_rate": 8000, "seconds": 0}
+                    stream.write(json.dumps(line) + "\\n")
+                os._exit(0)
+            return tone(clip)
+        """,
+        clips,
+    )
+    assert [result.clip.id for result in results] == ["clip a", "clip b"]
+    assert list(named(failed)) == [None, "clip c", "clip d"]
+    assert "'other', which was not asked for" in named(failed)[None]
+    assert "without an answer" in named(failed)["clip d"]
+
+
+def test_missing_image_says_how_to_build_it(run_stub: Run, engine: str, clips: list[Clip]) -> None:
+    with pytest.raises(ClapstickError, match=r"image is missing.*clapstick systems build stub"):
+        run_stub("make = None", clips, runtime="docker", docker_host=engine, image="not-there")
+
+
+def test_missing_engine_is_named(run_stub: Run, clips: list[Clip], tmp_path: Path) -> None:
+    with pytest.raises(ClapstickError, match="no container engine answers"):
+        run_stub("make = None", clips, runtime="docker", docker_host=f"unix://{tmp_path}/none.sock")
+
+
+def test_chosen_gpus_and_limits_reach_the_engine(tmp_path: Path) -> None:
+    card = SystemCard(
+        name="stub", title="S", summary="S", repository="https://example.org/a/b", commit="c" * 40
+    )
+    options = RuntimeOptions(gpus=("0", "2"), cpus=1.5, memory_bytes=7, processes=9, repository=tmp_path)
+    place = Place(FoundSystem(card, tmp_path), options, tmp_path, tmp_path, tmp_path / "log.txt")
+    settings = runtime.container_settings(place, "1:1")
+    assert settings["device_requests"][0]["DeviceIDs"] == ["0", "2"]
+    assert (settings["mem_limit"], settings["memswap_limit"], settings["pids_limit"]) == (7, 7, 9)
+    assert settings["nano_cpus"] == 1_500_000_000
+    writable = [mount["Target"] for mount in settings["mounts"] if not mount["ReadOnly"]]
+    assert writable == ["/output"]
+    assert runtime.inside(place).repository == "/repository"

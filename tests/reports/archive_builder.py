@@ -47,6 +47,24 @@ class BuiltSystem:
     sees_reference: bool = False
 
 
+@dataclass(frozen=True)
+class BuiltColumn:
+    """A clip-level score: ``offset + slope * (the system's error + noise)``."""
+
+    metric: str
+    convention: str
+    direction: str
+    unit: str
+    offset: float
+    slope: float
+
+
+COLUMNS = (
+    BuiltColumn("e-l1", "v2s", "lower", "amplitude", 0.0, 1.0),
+    BuiltColumn("e-l1", "tfoley", "lower", "amplitude", 0.0, 0.5),
+    BuiltColumn("envelope-correlation", "rms", "higher", "", 1.0, -5.0),
+)
+
 SYSTEMS = (
     BuiltSystem("video-foley", "Video-Foley", prompts=("audio",), error=0.02),
     BuiltSystem("syncfusion", "SyncFusion", prompts=("audio",), error=0.05),
@@ -80,7 +98,7 @@ def protocol(title: str = "Test protocol", duration_s: float = 2.0) -> Protocol:
             gain_target_db=0.0,
         ),
         prompt=PromptRules(text="none", audio="reference"),
-        metrics=("e-l1", "fad-p"),
+        metrics=("e-l1", "e-l1:tfoley", "envelope-correlation", "fad-p"),
         systems=tuple(system.name for system in SYSTEMS),
         statistics=StatisticsRules(level=0.95, resamples=100, seed=0),
     )
@@ -314,46 +332,28 @@ def _write_scores(
     rows: list[dict[str, Any]] = []
     summary: list[ScoreRecord] = []
     for system in systems:
-        values = []
-        missing = []
-        for clip in clips:
-            value: float | None = system.error + float(rng.uniform(0, 0.01))
-            reason = None
-            if (system.name, clip.id) in gone:
-                value, reason = None, "the system has no output for this clip"
-            elif clip.reference is None:
-                value, reason = None, clip.reference_missing
-            if value is None:
-                missing.append(clip.id)
-            else:
-                values.append(value)
-            rows.append(
-                {
-                    "system": system.name,
-                    "clip": clip.id,
-                    "metric": "e-l1",
-                    "convention": "paper",
-                    "value": value,
-                    "reason": reason,
-                }
-            )
-        summary.append(_mean_score(system, values, missing))
-        summary.append(
-            ScoreRecord(
-                system=system.name,
-                metric="fad-p",
-                convention="paper",
-                value=None,
-                ci_low=None,
-                ci_high=None,
-                n=0,
-                direction="lower",
-                unit="distance squared",
-                signature="metric:fad-p|convention:paper",
-                reason="needs the PANNs checkpoint: `clapstick weights fetch panns-wavegram-logmel`",
-                missing=tuple(clip.id for clip in clips),
-            )
-        )
+        reasons = {clip.id: _reason(system, clip, gone) for clip in clips}
+        missing = tuple(clip_id for clip_id, reason in reasons.items() if reason)
+        for column in COLUMNS:
+            noise = rng.uniform(0, 0.01, len(clips))
+            values = {}
+            for clip, extra in zip(clips, noise, strict=True):
+                reason = reasons[clip.id]
+                value = None if reason else column.offset + column.slope * (system.error + float(extra))
+                if value is not None:
+                    values[clip.id] = value
+                rows.append(
+                    {
+                        "system": system.name,
+                        "clip": clip.id,
+                        "metric": column.metric,
+                        "convention": column.convention,
+                        "value": value,
+                        "reason": reason,
+                    }
+                )
+            summary.append(_mean_score(system, column, list(values.values()), missing))
+        summary.append(_not_computed(system, tuple(clip.id for clip in clips)))
     with atomic(archive.root / "scores.parquet") as temporary:
         pd.DataFrame(rows).to_parquet(temporary)
     write_json(
@@ -362,21 +362,46 @@ def _write_scores(
     _write_comparisons(archive, systems, len(clips))
 
 
-def _mean_score(system: BuiltSystem, values: list[float], missing: list[str]) -> ScoreRecord:
+def _reason(system: BuiltSystem, clip: Clip, gone: set[tuple[str, str]]) -> str | None:
+    if (system.name, clip.id) in gone:
+        return "the system has no sound for this clip"
+    return clip.reference_missing
+
+
+def _mean_score(
+    system: BuiltSystem, column: BuiltColumn, values: list[float], missing: tuple[str, ...]
+) -> ScoreRecord:
     mean = float(np.mean(values))
     return ScoreRecord(
         system=system.name,
-        metric="e-l1",
-        convention="paper",
+        metric=column.metric,
+        convention=column.convention,
         value=mean,
         ci_low=mean - 0.004,
         ci_high=mean + 0.005,
         n=len(values),
+        direction=column.direction,
+        unit=column.unit,
+        signature=f"metric:{column.metric}|convention:{column.convention}|rate:16000|n:{len(values)}|version:0.1.0",
+        missing=missing,
+        interval_method="bootstrap of 2 source videos, 1000 resamples, percentile expanded",
+    )
+
+
+def _not_computed(system: BuiltSystem, missing: tuple[str, ...]) -> ScoreRecord:
+    return ScoreRecord(
+        system=system.name,
+        metric="fad-p",
+        convention="paper",
+        value=None,
+        ci_low=None,
+        ci_high=None,
+        n=0,
         direction="lower",
-        unit="amplitude",
-        signature=f"metric:e-l1|convention:paper|rate:16000|n:{len(values)}|version:0.1.0",
-        missing=tuple(missing),
-        interval_method="bootstrap over sources, 1000 resamples",
+        unit="distance squared",
+        signature="metric:fad-p|convention:paper",
+        reason="needs the PANNs checkpoint: `clapstick weights fetch panns-wavegram-logmel`",
+        missing=missing,
     )
 
 
@@ -385,7 +410,7 @@ def _write_comparisons(archive: RunArchive, systems: Sequence[BuiltSystem], n: i
     comparisons = [
         ComparisonRecord(
             metric="e-l1",
-            convention="paper",
+            convention="v2s",
             system_a=a.name,
             system_b=b.name,
             difference=a.error - b.error,
@@ -402,7 +427,7 @@ def _write_comparisons(archive: RunArchive, systems: Sequence[BuiltSystem], n: i
     ranks = [
         RankRecord(
             metric="e-l1",
-            convention="paper",
+            convention="v2s",
             system=system.name,
             rank_low=max(1, position),
             rank_high=min(len(competitors), position + 1),

@@ -1,0 +1,141 @@
+"""Where systems are good: means by material and action, on seen and unseen clips, with small cells shrunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from clapstick.protocols.clips import Clip
+from clapstick.reports.run_data import Pair, RunData
+
+SMALL_CELL = 5
+"""Cells with fewer clips are marked."""
+NOT_ANNOTATED = "not annotated"
+
+
+@dataclass(frozen=True)
+class CellMean:
+    """The clips of one cell under one system."""
+
+    mean: float
+    shrunk: float
+    """The mean drawn towards the system's own mean, by as much as chance explains."""
+    n: int
+
+    @property
+    def is_small(self) -> bool:
+        """Whether too few clips stand behind the mean to be read alone."""
+        return self.n < SMALL_CELL
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """One metric by one attribute of the clips."""
+
+    column: Pair
+    attribute: str
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    """Clips with each label."""
+    systems: tuple[str, ...]
+    cells: dict[tuple[str, str], CellMean]
+    """(label, system) -> mean; a pair without clips has none."""
+
+
+def by_attribute(data: RunData, column: Pair, attribute: str) -> Breakdown:
+    """Break a metric down by ``material``, ``action`` or ``material and action``."""
+    labels = pd.Series([_label(clip, attribute) for clip in data.clips], index=[clip.id for clip in data.clips])
+    table = data.clip_values[column]
+    order = sorted(set(labels), key=lambda label: (label == NOT_ANNOTATED, label))
+    systems = [str(name) for name in table.columns if table[name].notna().any()]
+    cells: dict[tuple[str, str], CellMean] = {}
+    for system in systems:
+        groups = {label: table[system][labels == label].dropna().to_numpy() for label in order}
+        shrunk = shrink([values for values in groups.values() if values.size])
+        means = iter(shrunk)
+        for label, values in groups.items():
+            if values.size:
+                cells[label, system] = CellMean(float(values.mean()), next(means), int(values.size))
+    counts = tuple(int((labels == label).sum()) for label in order)
+    return Breakdown(column, attribute, tuple(order), counts, tuple(systems), cells)
+
+
+def shrink(groups: Sequence[np.ndarray]) -> list[float]:
+    """Draw the means of small groups towards the common mean.
+
+    Method-of-moments empirical Bayes for normal means (DerSimonian and Laird, Meta-analysis in clinical trials,
+    1986): with within-group variance s2 and between-group variance t2, the mean of n values keeps the weight
+    t2 / (t2 + s2 / n). With fewer than two groups, or no within-group variance to estimate, means stay.
+
+    Parameters
+    ----------
+    groups : sequence of arrays, each of shape (values,) with at least one value
+
+    Returns
+    -------
+    list of float, one for each group
+    """
+    means = np.array([group.mean() for group in groups])
+    sizes = np.array([group.size for group in groups], dtype=np.float64)
+    freedom = float(np.sum(sizes - 1))
+    if len(groups) < 2 or freedom < 1:
+        return [float(mean) for mean in means]
+    within = sum(float(np.sum((group - group.mean()) ** 2)) for group in groups) / freedom
+    if within == 0:
+        return [float(mean) for mean in means]
+    precision = sizes / within
+    pooled = float(np.sum(precision * means) / np.sum(precision))
+    heterogeneity = float(np.sum(precision * (means - pooled) ** 2))
+    scale = float(np.sum(precision) - np.sum(precision**2) / np.sum(precision))
+    between = max(0.0, (heterogeneity - (len(groups) - 1)) / scale)
+    variances = within / sizes
+    centre = float(np.sum(means / (between + variances)) / np.sum(1 / (between + variances)))
+    weights = between / (between + variances)
+    return [float(value) for value in weights * means + (1 - weights) * centre]
+
+
+@dataclass(frozen=True)
+class SeenSplit:
+    """A system's mean on clips that its training list holds, and on the others."""
+
+    system: str
+    column: Pair
+    seen: float | None
+    n_seen: int
+    unseen: float | None
+    n_unseen: int
+
+
+def seen_and_unseen(data: RunData) -> list[SeenSplit]:
+    """Split every clip-level score of a system that has seen some of the clips."""
+    splits = []
+    for system in data.competitors:
+        seen = [clip.id for clip in data.clips if system.name in clip.seen_by]
+        if not seen:
+            continue
+        for column, table in data.clip_values.items():
+            values = table[system.name]
+            inside = values[values.index.isin(seen)].dropna()
+            outside = values[~values.index.isin(seen)].dropna()
+            splits.append(
+                SeenSplit(
+                    system.name,
+                    column,
+                    float(inside.mean()) if len(inside) else None,
+                    len(inside),
+                    float(outside.mean()) if len(outside) else None,
+                    len(outside),
+                )
+            )
+    return splits
+
+
+def _label(clip: Clip, attribute: str) -> str:
+    if attribute == "material":
+        return clip.material or NOT_ANNOTATED
+    if attribute == "action":
+        return clip.action or NOT_ANNOTATED
+    return f"{clip.material or NOT_ANNOTATED}, {clip.action or NOT_ANNOTATED}"

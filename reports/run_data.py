@@ -1,0 +1,160 @@
+"""One run archive, read once and kept together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clapstick.protocols.archive import (
+    ComparisonRecord,
+    ErrorRecord,
+    NativeRecord,
+    RankRecord,
+    RunArchive,
+    RunRecord,
+    ScoreRecord,
+    StandardRecord,
+)
+from clapstick.protocols.clips import Clip
+
+REFERENCE = "reference"
+"""Name under which the archive keeps the reference sounds."""
+
+_SCORE_COLUMNS = ["system", "clip", "metric", "convention", "value", "reason"]
+
+Pair = tuple[str, str]
+"""System name and clip id, or metric name and convention name."""
+
+
+@dataclass(frozen=True)
+class SystemFacts:
+    """What a report says of a system, from its card in run.json."""
+
+    name: str
+    title: str
+    summary: str
+    role: str
+    prompt: str
+    """Kind of prompt that it used in this run."""
+    sees_reference: bool
+    card: dict[str, Any]
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the row brackets a metric and does not compete."""
+        return self.role == "control"
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Everything that a report shows of one run, apart from pictures and sounds."""
+
+    archive: RunArchive
+    run: RunRecord
+    clips: list[Clip]
+    systems: list[SystemFacts]
+    scores: list[ScoreRecord]
+    clip_scores: pd.DataFrame
+    comparisons: list[ComparisonRecord]
+    ranks: list[RankRecord]
+    errors: list[ErrorRecord]
+    natives: dict[Pair, NativeRecord]
+    standards: dict[Pair, StandardRecord]
+
+    @cached_property
+    def columns(self) -> list[Pair]:
+        """Metric and convention of every score, in the order of the summary."""
+        return list(dict.fromkeys((score.metric, score.convention) for score in self.scores))
+
+    @cached_property
+    def score_of(self) -> dict[tuple[str, str, str], ScoreRecord]:
+        """(system, metric, convention) -> score."""
+        return {(score.system, score.metric, score.convention): score for score in self.scores}
+
+    @cached_property
+    def competitors(self) -> list[SystemFacts]:
+        """Systems and ablations: every row that is no control."""
+        return [system for system in self.systems if not system.is_control]
+
+    @cached_property
+    def clip_values(self) -> dict[Pair, pd.DataFrame]:
+        """(metric, convention) -> clips x systems of clip-level values; NaN where there is none.
+
+        Left out are conventions that no single clip has a value for.
+        """
+        ids = [clip.id for clip in self.clips]
+        names = [system.name for system in self.systems]
+        tables: dict[Pair, pd.DataFrame] = {}
+        for (metric, convention), rows in self.clip_scores.groupby(["metric", "convention"], sort=False):
+            table = rows.pivot_table(index="clip", columns="system", values="value", aggfunc="first")
+            table = table.reindex(index=ids, columns=names).astype(np.float64)
+            if table.notna().to_numpy().any():
+                tables[str(metric), str(convention)] = table
+        return {column: tables[column] for column in self.columns if column in tables}
+
+
+def read_run(run_dir: Path) -> RunData:
+    """Read a run archive.
+
+    Raises
+    ------
+    ClapstickError
+        If the folder is no run archive of a known version.
+    """
+    archive = RunArchive(run_dir)
+    run = archive.read_run()
+    clips = archive.read_clips()
+    systems = [_facts(name, card, clips) for name, card in run.systems.items()]
+    comparisons, ranks = archive.read_comparisons()
+    pairs = [(system.name, clip) for system in systems for clip in clips]
+    natives = {(name, clip.id): archive.read_native(name, clip) for name, clip in pairs}
+    standards = {(name, clip.id): archive.read_standard(name, clip) for name, clip in pairs}
+    return RunData(
+        archive=archive,
+        run=run,
+        clips=clips,
+        systems=systems,
+        scores=archive.read_summary(),
+        clip_scores=_read_clip_scores(archive),
+        comparisons=comparisons,
+        ranks=ranks,
+        errors=archive.read_errors(),
+        natives={pair: record for pair, record in natives.items() if record is not None},
+        standards={pair: record for pair, record in standards.items() if record is not None},
+    )
+
+
+def _read_clip_scores(archive: RunArchive) -> pd.DataFrame:
+    if not (archive.root / "scores.parquet").is_file():
+        return pd.DataFrame(columns=_SCORE_COLUMNS).astype({"value": "float64"})
+    return archive.read_scores()[_SCORE_COLUMNS].astype({"value": "float64"})
+
+
+def _facts(name: str, card: dict[str, Any], clips: list[Clip]) -> SystemFacts:
+    prompts = tuple(card.get("prompts") or ("none",))
+    return SystemFacts(
+        name=name,
+        title=str(card.get("title") or name),
+        summary=str(card.get("summary") or ""),
+        role=str(card.get("role") or "system"),
+        prompt=_prompt_used(prompts, clips),
+        sees_reference=bool(card.get("sees_reference")),
+        card=card,
+    )
+
+
+def _prompt_used(prompts: tuple[str, ...], clips: list[Clip]) -> str:
+    """Return the kind that most clips offer, where the system takes it; otherwise the system's usual one."""
+    offered = Counter(clip.prompt.kind for clip in clips if clip.prompt.kind != "none")
+    for kind, _ in offered.most_common():
+        if kind in prompts:
+            return kind
+    if "none" in prompts or not offered:
+        return prompts[0] if prompts[0] in ("none", *offered) else "none"
+    return prompts[0]

@@ -37,18 +37,31 @@ class Audio:
         return np.asarray(self.samples.mean(axis=1, dtype=np.float64), dtype=np.float32)
 
 
-def read_wav(path: Path) -> Audio:
-    """Read a whole sound file that libsndfile knows (wav of any width, flac, ogg) as float32.
+def read_wav(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> Audio:
+    """Read a stretch of a sound file that libsndfile knows (wav of any width, flac, ogg) as float32.
+
+    A stretch that reaches past the end comes back shorter, or empty.
+
+    Parameters
+    ----------
+    path : Path
+        File to read.
+    start_s, duration_s : float
+        The stretch in seconds; to the end where `duration_s` is None.
 
     Raises
     ------
     ClapstickError
-        If the file is missing, empty, not sound, or holds NaN or infinite samples.
+        If the file is missing, holds no sample, is not sound, or has NaN or infinite samples in the stretch.
     """
     import soundfile
 
     try:
-        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            sample_rate, length = file.samplerate, file.frames
+            file.seek(min(length, round(start_s * sample_rate)))
+            wanted = -1 if duration_s is None else round(duration_s * sample_rate)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise fail(
             "cannot be read as sound",
@@ -57,7 +70,9 @@ def read_wav(path: Path) -> Audio:
             expected="wav, flac or ogg",
             remedy="Export the file again.",
         ) from error
-    return require_finite(Audio(samples, int(sample_rate)), path)
+    if length == 0:
+        raise fail("sound file holds no sample", path, found="0 samples", remedy="Export the file again.")
+    return require_finite(Audio(samples, int(sample_rate)), path, start_s)
 
 
 def write_wav(path: Path, audio: Audio) -> None:
@@ -67,14 +82,17 @@ def write_wav(path: Path, audio: Audio) -> None:
     soundfile.write(path, audio.samples, audio.sample_rate, subtype="FLOAT", format="WAV")
 
 
-def require_finite(audio: Audio, where: object) -> Audio:
-    """Return `audio`; raise `ClapstickError` where a sample is NaN or infinite."""
+def require_finite(audio: Audio, where: object, start_s: float = 0.0) -> Audio:
+    """Return `audio`; raise `ClapstickError` where a sample is NaN or infinite.
+
+    `start_s` is where the stretch starts in its file, so that the error can name the place.
+    """
     bad = np.flatnonzero(~np.isfinite(audio.samples).all(axis=1))
     if bad.size:
         raise fail(
             f"{bad.size} samples are NaN or infinite",
             where,
-            found=f"the first at {bad[0] / audio.sample_rate:.4f} s",
+            found=f"the first at {start_s + bad[0] / audio.sample_rate:.4f} s",
             expected="finite samples",
             remedy="Make the sound again; nothing was scored for it.",
         )

@@ -11,13 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clapstick.protocols.audio import Audio, read_wav, require_finite
-from clapstick.protocols.problems import ClapstickError, fail
+from clapstick.protocols.problems import fail
 
 if TYPE_CHECKING:
     import av
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm"})
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
+
+_HALF_TICK_S = 6e-4
+"""Matroska and WebM round times to milliseconds: a frame may be stated up to half of one late."""
+_GAP_S = 0.03
+"""Sound frames whose times differ by less from the samples before them follow without a gap."""
+_CUT_OFF_S = 0.5
+"""A stream that ends so much before its stated length was cut off."""
+_ENCODE_AGAIN = "Download or encode it again."
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ def probe(path: Path) -> MediaInfo:
         If the file is missing, empty, truncated or not media.
     """
     with _opened(path) as container:
-        video = container.streams.video[0] if container.streams.video else None
+        video = _picture_stream(container)
         audio = container.streams.audio[0] if container.streams.audio else None
         video_s = _stream_duration_s(video)
         audio_s = _stream_duration_s(audio)
@@ -93,21 +101,21 @@ def read_audio(path: Path, start_s: float = 0.0, duration_s: float | None = None
     ClapstickError
         If the file cannot be decoded, has no audio stream, ends before `start_s`, or holds NaN.
     """
-    whole = (
-        read_wav(path) if path.suffix.lower() in SOUND_SUFFIXES else _decode_audio(path, start_s, duration_s)
-    )
-    first = round(start_s * whole.sample_rate)
-    last = whole.samples.shape[0] if duration_s is None else first + round(duration_s * whole.sample_rate)
-    samples = whole.samples[first:last]
-    if samples.shape[0] == 0:
+    if path.suffix.lower() in SOUND_SUFFIXES:
+        stretch = read_wav(path, start_s, duration_s)
+    else:
+        whole = _decode_audio(path, start_s, duration_s)
+        first = round(start_s * whole.sample_rate)
+        last = None if duration_s is None else first + round(duration_s * whole.sample_rate)
+        stretch = Audio(np.ascontiguousarray(whole.samples[first:last]), whole.sample_rate)
+    if stretch.samples.shape[0] == 0:
         raise fail(
             "sound ends before the clip starts",
             path,
-            found=f"{whole.duration_s:.3f} s of sound",
             expected=f"sound at {start_s:.3f} s",
             remedy="Check the clip's start time.",
         )
-    return require_finite(Audio(np.ascontiguousarray(samples), whole.sample_rate), path)
+    return require_finite(stretch, path)
 
 
 def frames_at(
@@ -133,39 +141,30 @@ def frames_at(
     ClapstickError
         If the file cannot be decoded, has no video stream, or not one frame.
     """
-    import av
-
+    remaining = iter(times_s)
+    time_s = next(remaining, None)
+    current: NDArray[np.uint8] | None = None
     with _opened(path) as container:
-        if not container.streams.video:
+        stream = _picture_stream(container)
+        if stream is None:
             raise fail("no video stream", path, remedy="Give a file with pictures.")
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        origin_s = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
-        if len(times_s) and times_s[0] > 1.0 and stream.time_base:
-            container.seek(int((times_s[0] - 0.5 + origin_s) / stream.time_base), stream=stream, backward=True)
-        wanted = iter(times_s)
-        time_s = next(wanted, None)
-        current: NDArray[np.uint8] | None = None
-        half_tick_s = 1e-4
-        try:
-            for frame in container.decode(stream):
-                if time_s is None:
-                    return
-                frame_s = (frame.time or 0.0) - origin_s
-                while time_s is not None and current is not None and frame_s > time_s + half_tick_s:
-                    yield current
-                    time_s = next(wanted, None)
-                resized = frame.reformat(
-                    width=width, height=height, format=pixel_format, interpolation="BILINEAR"
-                )
-                current = np.asarray(resized.to_ndarray(), dtype=np.uint8)
-        except av.error.FFmpegError as error:
-            raise fail("video is damaged", path, found=error, remedy="Download or encode it again.") from error
-        if current is None:
-            raise fail("video has no frame", path, remedy="Download or encode it again.")
-        while time_s is not None:
-            yield current
-            time_s = next(wanted, None)
+        end_s = 0.0
+        for frame_s, frame in _decode_pictures(container, stream, time_s or 0.0, path):
+            while time_s is not None and current is not None and frame_s > time_s + _HALF_TICK_S:
+                yield current
+                time_s = next(remaining, None)
+            if time_s is None:
+                return
+            current = _pixels(frame, height, width, pixel_format)
+            end_s = frame_s + float((frame.duration or 0) * (frame.time_base or 0))
+        stated_s = _stream_duration_s(stream)
+    if current is None:
+        raise fail("video has no frame", path, remedy=_ENCODE_AGAIN)
+    if time_s is not None and time_s > end_s:
+        _require_whole("video", end_s, stated_s, path)
+    while time_s is not None:
+        yield current
+        time_s = next(remaining, None)
 
 
 def read_frames(
@@ -203,66 +202,129 @@ def _opened(path: Path) -> av.container.InputContainer:
     try:
         return av.open(str(path), mode="r")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise fail(
-            "not a media file, or cut off", path, found=error, remedy="Download or encode it again."
-        ) from error
+        raise fail("not a media file, or cut off", path, found=error, remedy=_ENCODE_AGAIN) from error
+
+
+def _picture_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream | None:
+    """Return the first stream of moving pictures; a cover picture is none."""
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    return None
 
 
 def _stream_duration_s(stream: av.stream.Stream | None) -> float | None:
-    if stream is None or stream.duration is None or stream.time_base is None:
+    """Return the stated length of a stream; Matroska states it in a tag ``HH:MM:SS.fraction``."""
+    if stream is None:
         return None
-    return float(stream.duration * stream.time_base)
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    tag = stream.metadata.get("DURATION", "")
+    if tag.count(":") != 2:
+        return None
+    hours, minutes, seconds = tag.split(":")
+    length_s = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    start_s = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
+    return length_s - max(0.0, start_s)
+
+
+def _require_whole(kind: str, end_s: float, stated_s: float | None, path: Path) -> None:
+    if stated_s is not None and end_s < stated_s - _CUT_OFF_S:
+        raise fail(
+            f"{kind} is cut off",
+            path,
+            found=f"{end_s:.3f} s",
+            expected=f"{stated_s:.3f} s, as the file states",
+            remedy=_ENCODE_AGAIN,
+        )
+
+
+def _decode_pictures(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, first_s: float, path: Path
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yield frames with their times from the picture's start, beginning shortly before `first_s`."""
+    import av
+
+    stream.thread_type = "AUTO"
+    origin_s = _clock_origin_s(container)
+    if first_s > 1.0 and stream.time_base:
+        container.seek(int((first_s - 0.5 + origin_s) / stream.time_base), stream=stream, backward=True)
+    period_s = float(1 / stream.average_rate) if stream.average_rate else 0.0
+    frame_s = -period_s
+    try:
+        for frame in container.decode(stream):
+            frame_s = frame_s + period_s if frame.time is None else frame.time - origin_s
+            yield frame_s, frame
+    except av.error.FFmpegError as error:
+        raise fail("video is damaged", path, found=error, remedy=_ENCODE_AGAIN) from error
+
+
+def _pixels(frame: av.VideoFrame, height: int, width: int, pixel_format: str) -> NDArray[np.uint8]:
+    """Resize a frame, and turn it as the file's display matrix says: telephones film lying on their side."""
+    quarter_turns = round(frame.rotation / 90) % 4
+    if quarter_turns % 2:
+        height, width = width, height
+    resized = frame.reformat(width=width, height=height, format=pixel_format, interpolation="BILINEAR")
+    return np.ascontiguousarray(np.rot90(resized.to_ndarray(), quarter_turns), dtype=np.uint8)
 
 
 def _decode_audio(path: Path, start_s: float, duration_s: float | None) -> Audio:
     """Decode from time zero of the file's clock up to the end of the stretch."""
     import av
 
+    wanted_s = np.inf if duration_s is None else start_s + duration_s
     with _opened(path) as container:
         if not container.streams.audio:
             raise fail("no audio stream", path, remedy="What needs sound is not computed for it.")
         stream = container.streams.audio[0]
-        sample_rate = stream.codec_context.sample_rate
-        end_s = None if duration_s is None else start_s + duration_s + 1.0
         origin_s = _clock_origin_s(container)
-        pieces: list[tuple[int, NDArray[np.float32]]] = []
-        resampler = av.AudioResampler(format="fltp", rate=sample_rate)
+        pieces: list[tuple[float, NDArray[np.float32]]] = []
+        to_float = av.AudioResampler(format="fltp")
+        sample_rate = 0
         try:
             for frame in container.decode(stream):
-                at_s = (frame.time or 0.0) - origin_s
-                if end_s is not None and at_s > end_s:
+                at_s = np.nan if frame.time is None else frame.time - origin_s
+                if at_s > wanted_s + 1.0:
                     break
-                position = round(at_s * sample_rate)
-                for piece in resampler.resample(frame):
-                    samples = np.asarray(piece.to_ndarray().T, dtype=np.float32)
-                    pieces.append((position, samples))
-                    position += samples.shape[0]
-        except av.error.FFmpegError as error:
-            raise fail("sound is damaged", path, found=error, remedy="Download or encode it again.") from error
+                sample_rate = sample_rate or frame.sample_rate
+                pieces.extend((at_s, piece.to_ndarray().T) for piece in to_float.resample(frame))
+        except (av.error.FFmpegError, ValueError) as error:
+            raise fail("sound is damaged", path, found=error, remedy=_ENCODE_AGAIN) from error
+        stated_s = _stream_duration_s(stream)
     if not pieces:
-        raise fail("audio stream holds no sample", path, remedy="Download or encode it again.")
-    return Audio(_assemble(pieces, path), sample_rate)
+        raise fail("audio stream holds no sample", path, remedy=_ENCODE_AGAIN)
+    whole = Audio(_assemble(pieces, sample_rate, path), sample_rate)
+    if whole.duration_s < wanted_s:
+        _require_whole("sound", whole.duration_s, stated_s, path)
+    return whole
 
 
 def _clock_origin_s(container: av.container.InputContainer) -> float:
     """Seconds at which the picture starts on the container's clock: the clips' zero."""
-    if container.streams.video:
-        video = container.streams.video[0]
-        if video.start_time is not None and video.time_base is not None:
-            return float(video.start_time * video.time_base)
-    return 0.0
+    stream = _picture_stream(container)
+    if stream is None or stream.start_time is None or stream.time_base is None:
+        return 0.0
+    return float(stream.start_time * stream.time_base)
 
 
-def _assemble(pieces: list[tuple[int, NDArray[np.float32]]], path: Path) -> NDArray[np.float32]:
+def _assemble(
+    pieces: list[tuple[float, NDArray[np.float32]]], sample_rate: int, path: Path
+) -> NDArray[np.float32]:
+    """Lay pieces on the clock. Times are rounded in many containers: only a real gap opens one."""
     channels = pieces[0][1].shape[1]
     if any(samples.shape[1] != channels for _, samples in pieces):
-        raise ClapstickError(
-            fail("number of channels changes within the file", path, remedy="Encode it again.").problems[0]
-        )
-    length = max(position + samples.shape[0] for position, samples in pieces)
-    whole = np.zeros((max(length, 0), channels), dtype=np.float32)
-    for position, samples in pieces:
-        skipped = max(0, -position)
-        if skipped < samples.shape[0]:
-            whole[position + skipped : position + samples.shape[0]] = samples[skipped:]
+        raise fail("number of channels changes within the file", path, remedy="Encode it again.")
+    starts: list[int] = []
+    expected = 0
+    for at_s, samples in pieces:
+        stated = expected if np.isnan(at_s) else round(at_s * sample_rate)
+        follows = bool(starts) and abs(stated - expected) < _GAP_S * sample_rate
+        starts.append(expected if follows else stated)
+        expected = starts[-1] + samples.shape[0]
+    whole = np.zeros((max(0, expected), channels), dtype=np.float32)
+    for start, (_, samples) in zip(starts, pieces, strict=True):
+        kept = samples[max(0, -start) :]
+        whole[max(0, start) : max(0, start) + kept.shape[0]] = kept
     return whole

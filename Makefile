@@ -49,6 +49,6 @@ clean:  ## Delete the environment and the runs.
 $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q uv
-	$(BIN)/python -m uv pip install -q -p $(BIN)/python -r requirements.lock
+	$(BIN)/python -m uv pip install -q --compile-bytecode -p $(BIN)/python -r requirements.lock
 	$(BIN)/python -m uv pip install -q -p $(BIN)/python --no-deps -e .
 	touch $@

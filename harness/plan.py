@@ -13,7 +13,6 @@ from clapstick.harness.generate import GenerationTask, ResolvedSystem, generatio
 from clapstick.harness.provenance import generator_for
 from clapstick.harness.settings import REFERENCE, RunSettings
 from clapstick.harness.statistics import ScoreRequest
-from clapstick.harness.weights import find_weights, weights_sha256
 from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import ErrorRecord, RunArchive
 from clapstick.protocols.clips import Clip
@@ -166,6 +165,8 @@ def resolve_system(settings: RunSettings, found: FoundSystem) -> tuple[ResolvedS
     weights: dict[str, Path] = {}
     hashes: dict[str, str] = {}
     for name in card.weights:
+        from clapstick.harness.weights import find_weights, weights_sha256
+
         try:
             weights[name] = find_weights(name)
             hashes[name] = weights_sha256(name)

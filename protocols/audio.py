@@ -76,10 +76,11 @@ def read_wav(path: Path, start_s: float = 0.0, duration_s: float | None = None) 
 
 
 def write_wav(path: Path, audio: Audio) -> None:
-    """Write float32 wav, unclipped."""
-    import soundfile
+    """Write float32 wav, unclipped; equal audio gives equal bytes."""
+    # libsndfile puts the time of writing into the header of float files; scipy does not.
+    from scipy.io import wavfile
 
-    soundfile.write(path, audio.samples, audio.sample_rate, subtype="FLOAT", format="WAV")
+    wavfile.write(path, audio.sample_rate, audio.samples)
 
 
 def require_finite(audio: Audio, where: object, start_s: float = 0.0) -> Audio:

@@ -12,13 +12,11 @@ from clapstick.protocols.synthetic.make import make_synthetic_hits
 from clapstick.protocols.synthetic.settings import SyntheticSettings
 from clapstick.systems.registry import find_system
 
-FAULTY = str(Path(__file__).parent / "faulty")
-
 
 @pytest.fixture(scope="session")
 def hits(tmp_path_factory) -> Path:
     """Four synthetic videos of 2 s with sound and annotations."""
-    settings = SyntheticSettings(train_videos=1, test_videos=4, duration_s=2.0, seed=3)
+    settings = SyntheticSettings(train_videos=1, test_videos=4, duration_s=2.0, seed=9)
     return make_synthetic_hits(
         settings, tmp_path_factory.mktemp("hits"), workers=2, splits=("test",), progress=False
     )

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import FAULTY
 
 from clapstick.harness.run import run, score_again
 from clapstick.protocols.archive import RunArchive
 from clapstick.protocols.problems import ClapstickError
 
+FAULTY = str(Path(__file__).parent / "faulty")
 SYSTEMS = ("silence", "noise", "shifted-100ms")
 
 

@@ -160,7 +160,7 @@ def frames_at(
         stated_s = _stream_duration_s(stream)
     if current is None:
         raise fail("video has no frame", path, remedy=_ENCODE_AGAIN)
-    if time_s is not None and time_s > end_s:
+    if len(times_s) and times_s[-1] > end_s:
         _require_whole("video", end_s, stated_s, path)
     while time_s is not None:
         yield current

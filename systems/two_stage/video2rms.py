@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from clapstick.protocols.problems import fail
+from clapstick.systems.two_stage.checkpoints import load_strictly
 
 Codec = Literal["floored-mu-law", "mu-law", "librosa-mu-law"]
 
@@ -27,6 +28,8 @@ class Video2RMSConfig(BaseModel):
     fps: float = 30.0
     window_frames: int = Field(ge=2)
     """Feature rows of a window."""
+    window_hop_frames: int = Field(ge=1)
+    """Feature rows from one window to the next where a clip is longer than a window."""
     rms_frames: int = Field(ge=2)
     """RMS values of a window."""
     rms_window_samples: int = 512
@@ -51,8 +54,11 @@ class Video2RMSConfig(BaseModel):
     """What the training curve goes through."""
     rectified_output: bool = True
     """ReLU on the logits, as the official code has it."""
-    initialisation: Literal["normal-0.02", "default"] = "normal-0.02"
+    initialisation: Literal["normal-0.02", "default", "interpolation"] = "normal-0.02"
+    """``interpolation``: the map over time starts as linear interpolation of the video frames."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
+    reading: Literal["argmax", "median"] = "argmax"
+    """Which class the envelope is made of: the likeliest, or the median, which has the least expected error."""
     onset_head: bool = False
     """Whether an onset logit a video frame is predicted too."""
 
@@ -74,6 +80,7 @@ CONFIGS: Mapping[str, Video2RMSConfig] = {
             name="video-foley",
             features="bn-inception",
             window_frames=300,
+            window_hop_frames=300,
             rms_frames=1250,
             feature_dim=2048,
             channels=2048,
@@ -83,6 +90,7 @@ CONFIGS: Mapping[str, Video2RMSConfig] = {
             name="fol-ai",
             features="tc-clip",
             window_frames=300,
+            window_hop_frames=300,
             rms_frames=1250,
             feature_dim=1024,
             channels=1024,
@@ -98,13 +106,15 @@ CONFIGS: Mapping[str, Video2RMSConfig] = {
             name="tiny",
             features="block-motion",
             window_frames=96,
+            window_hop_frames=48,
             rms_frames=400,
-            feature_dim=160,
-            channels=128,
+            feature_dim=440,
+            channels=96,
             lstm_hidden=32,
             rectified_output=False,
-            initialisation="default",
+            initialisation="interpolation",
             dropout=0.2,
+            reading="median",
             onset_head=True,
         ),
     )
@@ -199,6 +209,10 @@ class _Encoder(nn.Module):
             self.onset_head = nn.ModuleList([nn.Linear(frames, config.window_frames), nn.Linear(width, 1)])
         if config.initialisation == "normal-0.02":
             self.apply(_initialise)
+        if config.initialisation == "interpolation":
+            _start_as_interpolation(self.BiLSTM_projs[0])
+            if config.onset_head:
+                _start_as_interpolation(self.onset_head[0])
 
     def forward(self, features: Tensor) -> Video2RMSOutput:
         x = features.transpose(1, 2)
@@ -226,6 +240,14 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _start_as_interpolation(over_time: nn.Linear) -> None:
+    frames, steps = over_time.in_features, over_time.out_features
+    with torch.no_grad():
+        identity = torch.eye(frames)[None]
+        over_time.weight.copy_(nn.functional.interpolate(identity, steps, mode="linear")[0].T)
+        over_time.bias.zero_()
 
 
 def load_official_video2rms(path: Path) -> Video2RMS:
@@ -261,20 +283,3 @@ def load_official_video2rms(path: Path) -> Video2RMS:
     network = Video2RMS(config)
     load_strictly(network, state, path)
     return network.eval()
-
-
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load tensors by name; raise `ClapstickError` that names the first missing, unknown or misshapen one."""
-    own = network.state_dict()
-    for name in [*own, *state]:
-        found = tuple(state[name].shape) if name in state else "no such tensor"
-        expected = tuple(own[name].shape) if name in own else "no such tensor"
-        if found != expected:
-            raise fail(
-                "checkpoint belongs to another configuration",
-                path,
-                found=f"{name}: {found}",
-                expected=str(expected),
-                remedy="Name the configuration that the checkpoint was trained with.",
-            )
-    network.load_state_dict(dict(state))

@@ -36,6 +36,33 @@ def video_foley_clips() -> pd.DataFrame:
     ]
 
 
+CLIP_LISTS = ("video-foley-train", "video-foley-test", "common-unseen")
+"""Lists that name clips, not videos: 10 s windows, number k from 10 k s."""
+
+
+def clip_list(name: str) -> pd.DataFrame:
+    """Return one of `CLIP_LISTS`, with the columns of `video_foley_clips`.
+
+    ``common-unseen`` holds Video-Foley's test clips whose video is in the training list of neither SyncFusion
+    nor CondFoleyGen: 20 clips of 6 videos.
+
+    Raises
+    ------
+    KeyError
+        If there is no such list; the message holds those there are.
+    """
+    if name not in CLIP_LISTS:
+        raise KeyError(f"no clip list {name!r}; there are {', '.join(CLIP_LISTS)}")
+    clips = video_foley_clips()
+    if name == "video-foley-train":
+        return clips[clips["split"] == "train"]
+    test = clips[clips["split"] == "test"]
+    if name == "video-foley-test":
+        return test
+    trained_on = listed_videos("syncfusion", "train") | listed_videos("condfoleygen", "train")
+    return test[~test["video"].isin(trained_on)]
+
+
 def video_splits() -> pd.DataFrame:
     """Return which videos stand in whose lists: video, split_of (see `SPLIT_SOURCES`), split."""
     import pandas as pd

@@ -16,19 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clapstick.protocols.clips import Clip, Onset
-from clapstick.protocols.lists import listed_videos, video_foley_clips
+from clapstick.protocols.lists import CLIP_LISTS, clip_list, listed_videos
 from clapstick.protocols.media import probe
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
 from clapstick.protocols.readers.annotations import label_class, onsets_within, read_times
 from clapstick.protocols.readers.base import Listing, Reader
-from clapstick.protocols.readers.windows import TOLERANCE_S, choose, windows
+from clapstick.protocols.readers.windows import TOLERANCE_S, choose, choose_count, windows
 
 LENGTH_TOLERANCE_S = 0.1
 """Picture and sound of a recording may differ by this much: the encoder's padding and the last frame."""
-
-CLIP_LISTS = {"video-foley-train": "train", "video-foley-test": "test"}
-"""Splits that name clips, not videos: 10 s windows, number k from 10 k s."""
 
 VIDEO_LISTS = {
     "condfoleygen-train": ("condfoleygen", "train"),
@@ -191,7 +188,7 @@ def sound_duration_s(path: Path) -> float:
 
 
 def _read_clip_list(folder: Path, rules: DatasetRules) -> Listing:
-    """Read exactly the clips of Video-Foley's list, with the material that the list gives them."""
+    """Read exactly the clips of a published list, with the material that the list gives them."""
     if (rules.clip_start_s, rules.clip_duration_s, rules.clip_hop_s) != (0.0, 10.0, 10.0):
         raise fail(
             "the split is a list of 10 s clips",
@@ -200,9 +197,8 @@ def _read_clip_list(folder: Path, rules: DatasetRules) -> Listing:
             expected="start 0, duration 10, hop 10",
             remedy="Use split video-foley-test-videos to cut these videos in another way.",
         )
-    frame = video_foley_clips()
     wanted: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
-    for row in frame[frame["split"] == CLIP_LISTS[rules.split]].itertuples():
+    for row in clip_list(rules.split).itertuples():
         wanted[str(row.video)].append((str(row.clip_id), int(str(row.index)), str(row.material)))
     clips: list[Clip] = []
     problems: list[Problem] = []
@@ -218,7 +214,7 @@ def _read_clip_list(folder: Path, rules: DatasetRules) -> Listing:
                 continue
             clip = make_clip(recording, clip_id, start_s, rules.clip_duration_s)
             clips.append(_with_listed_material(clip, material))
-    return Listing(choose(clips, rules), tuple(problems))
+    return Listing(choose_count(clips, rules), tuple(problems))
 
 
 def _with_listed_material(clip: Clip, material: str) -> Clip:

@@ -36,12 +36,17 @@ def windows(recording_s: float, rules: DatasetRules) -> list[tuple[int, float, f
 
 
 def choose(clips: Sequence[Clip], rules: DatasetRules) -> tuple[Clip, ...]:
-    """Return the clips that the rules keep, in their order.
+    """Return the clips that the rules keep, in their order."""
+    kept = [clip for clip in clips if clip.onsets or not rules.annotated_only]
+    return choose_count(kept, rules)
+
+
+def choose_count(kept: Sequence[Clip], rules: DatasetRules) -> tuple[Clip, ...]:
+    """Return the clips that the rules' count keeps, in their order, annotated or not.
 
     A count of n keeps the n clips with the smallest SHA-256 of their id: the same ones on every machine, and a
     larger count keeps all of a smaller one.
     """
-    kept = [clip for clip in clips if clip.onsets or not rules.annotated_only]
     if not rules.clip_count or len(kept) <= rules.clip_count:
         return tuple(kept)
     drawn = sorted(kept, key=lambda clip: sha256(clip.id.encode("utf-8", "surrogatepass")).digest())

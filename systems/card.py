@@ -87,6 +87,8 @@ class SystemCard(BaseModel):
     """Frame rate of the video copy that a system outside this process is given; None for the clip's own."""
     runner: str = "runner.py"
     """Program in the card's folder that a system outside this process is started with."""
+    submodules: dict[str, str] = {}
+    """Folder in the official code -> ``address@commit`` of what belongs there."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """Files that the runner reads from the weights folder."""
     human_control: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,17 @@ def connect(options: RuntimeOptions) -> Any:
     """
     import docker
 
+    host = options.docker_host or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
-        if options.docker_host is None:
-            client = docker.from_env()
-        else:
-            client = docker.DockerClient(base_url=options.docker_host)
+        if host.startswith("unix://"):
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(host.removeprefix("unix://"))
+        client = docker.from_env() if options.docker_host is None else docker.DockerClient(base_url=host)
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
         raise fail(
             "no container engine answers",
-            options.docker_host or "the default socket",
+            host,
             found=error,
             expected="Docker, or podman with its compatible socket",
             remedy='Start one, or set runtime = "env" for the system in the systems file.',
@@ -75,17 +77,18 @@ def start(place: Place) -> ContainerProcess:
     client = connect(place.options)
     name = place.found.card.name
     image = image_name(name, place.options)
+    user = _hand_over(place.output)
     try:
         client.images.get(image)
+        container = client.containers.create(image, **container_settings(place, user))
+        container.start()
     except docker.errors.ImageNotFound as error:
+        client.close()
         raise fail(
             "image is missing", name, found=f"no image {image}", remedy=f"clapstick systems build {name}"
         ) from error
-    user = _hand_over(place.output)
-    try:
-        container = client.containers.create(image, **container_settings(place, user))
-        container.start()
     except docker.errors.APIError as error:
+        client.close()
         raise fail(
             "engine refuses the container",
             name,
@@ -184,6 +187,7 @@ class ContainerProcess:
         self._log.finish()
         with contextlib.suppress(docker.errors.NotFound):
             self._container.remove(force=True)
+        self._container.client.close()
 
 
 def _log_chunks(container: Any) -> Iterator[bytes]:

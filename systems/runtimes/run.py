@@ -85,7 +85,7 @@ def run_out_of_process(
     remove(job_dir)
     job = job_dir / "job"
     staged, unreadable = stage_clips(card, clips, job, seed_of)
-    run = _Run(found, options, runtime, job_dir, dict(parameters), staged, on_result)
+    run = SystemRun(found, options, runtime, job_dir, dict(parameters), staged, on_result)
     run.failed.extend(FailedClip(clip, problem) for clip, problem in unreadable)
     try:
         run.until_all_are_answered()
@@ -94,7 +94,7 @@ def run_out_of_process(
     return run.failed
 
 
-class _Run:
+class SystemRun:
     """A system's job: which passes are open, what came of the others."""
 
     def __init__(

@@ -91,11 +91,14 @@ def _stage_prompt(card: SystemCard, clip: Clip, token: str, inputs: Path) -> Job
     if prompt.kind == "audio":
         return JobPrompt(kind="audio", text=prompt.text, audio=audio)
     video = f"inputs/{token}p.mp4"
-    info = probe(prompt.path)
+    picture, start_s = prompt.path, prompt.start_s
+    if prompt.video is not None:
+        picture, start_s = prompt.video, prompt.video_start_s
+    info = probe(picture)
     fps = card.staging_fps or info.fps or 25.0
-    duration_s = prompt.duration_s or info.duration_s - prompt.start_s
-    times = prompt.start_s + np.arange(max(1, round(duration_s * fps))) / fps
-    write_silent_video(prompt.path, times, fps, inputs.parent / video)
+    duration_s = prompt.duration_s or info.duration_s - start_s
+    times = start_s + np.arange(max(1, round(duration_s * fps))) / fps
+    write_silent_video(picture, times, fps, inputs.parent / video)
     return JobPrompt(kind="audio-visual", text=prompt.text, audio=audio, video=video)
 
 

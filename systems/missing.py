@@ -1,0 +1,65 @@
+"""What a system needs that is not on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from clapstick.protocols.problems import ClapstickError
+from clapstick.systems.registry import FoundSystem
+from clapstick.systems.runtimes import docker
+from clapstick.systems.runtimes.options import RuntimeOptions
+from clapstick.systems.runtimes.place import checkout_path
+
+
+def missing_here(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+    """Return what a system outside this process lacks here; empty where it can run.
+
+    In-process systems name weights only: whether those are here is the weights registry's to say.
+    """
+    runtime = options.runtime or found.card.runtime
+    if runtime == "python":
+        return []
+    if runtime == "files":
+        there = options.folder is not None and options.folder.is_dir()
+        return [] if there else ["folder with generated files"]
+    lacks = {"docker": _docker, "apptainer": _apptainer, "env": _env}[runtime](found, options)
+    if found.card.repository and not (options.repository or checkout_path(found)).is_dir():
+        lacks.append("official code")
+    return lacks + _checkpoints(found, options)
+
+
+def _docker(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+    import docker as sdk
+
+    try:
+        client = docker.connect(options)
+    except ClapstickError:
+        return ["container engine"]
+    image = docker.image_name(found.card.name, options)
+    try:
+        client.images.get(image)
+    except sdk.errors.ImageNotFound:
+        return [f"image {image}"]
+    finally:
+        client.close()
+    return []
+
+
+def _apptainer(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+    lacks = [] if shutil.which("apptainer") or shutil.which("singularity") else ["apptainer"]
+    image = options.image
+    return lacks if image and Path(image).expanduser().is_file() else [*lacks, "image"]
+
+
+def _env(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+    return [] if options.python is not None and options.python.exists() else ["Python environment"]
+
+
+def _checkpoints(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+    if not found.card.checkpoints:
+        return []
+    if options.weights is None:
+        return ["checkpoints"]
+    absent = [one.path for one in found.card.checkpoints if not (options.weights / one.path).exists()]
+    return [f"checkpoint {path}" for path in absent]

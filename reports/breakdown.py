@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from clapstick.protocols.clips import Clip
 from clapstick.reports.run_data import Pair, RunData
@@ -63,7 +64,7 @@ def by_attribute(data: RunData, column: Pair, attribute: str) -> Breakdown:
     return Breakdown(column, attribute, tuple(order), counts, tuple(systems), cells)
 
 
-def shrink(groups: Sequence[np.ndarray]) -> list[float]:
+def shrink(groups: Sequence[NDArray[np.float64]]) -> list[float]:
     """Draw the means of small groups towards the common mean.
 
     Method-of-moments empirical Bayes for normal means (DerSimonian and Laird, Meta-analysis in clinical trials,

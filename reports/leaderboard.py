@@ -36,6 +36,8 @@ class Column:
     unit: str
     direction: str
     decimals: int
+    clips_note: str
+    """How many clips stand behind the values, where it is not all of the run's."""
     is_default: bool
     """Whether it is the metric's default convention."""
     is_first: bool
@@ -141,7 +143,7 @@ def make_leaderboard(data: RunData) -> Leaderboard:
     return Leaderboard(
         columns=columns,
         groups=_groups(data, rows),
-        findings=tuple(_finding(data, column, titles) for column in columns if _has_values(data, column)),
+        findings=_findings(data, columns, titles),
         warnings=tuple(warnings),
         missing=_missing(data, columns),
     )
@@ -157,6 +159,7 @@ def make_column(data: RunData, metric: str, convention: str) -> Column:
         for score in scores
         if score.ci_high is not None and score.ci_low is not None
     ]
+    most = max(score.n for score in scores)
     return Column(
         key=f"{metric}@{convention}",
         metric=metric,
@@ -165,6 +168,7 @@ def make_column(data: RunData, metric: str, convention: str) -> Column:
         unit=scores[0].unit,
         direction=scores[0].direction if scores[0].direction in ARROWS else "none",
         decimals=decimals_for([score.value for score in scores], half_widths),
+        clips_note=f"{most} of {len(data.clips)} clips" if 0 < most < len(data.clips) else "",
         is_default=facts is None or facts.default == convention,
         is_first=convention == _first_convention(data, metric, facts),
         facts=facts,
@@ -190,7 +194,7 @@ def _cell(data: RunData, system: SystemFacts, column: Column, common_signature: 
     if score is None:
         return Cell(identity, None, format_value(None, 0))
     notes = [*score.warnings]
-    if score.value is not None and score.missing:
+    if score.value is not None and score.n < _most_clips(data, column):
         notes.append(f"{len(score.missing)} of {len(data.clips)} clips are missing from this value")
     if score.value is not None and _comparable(score.signature) != common_signature:
         notes.append("its signature differs from the rest of the column: not one comparison")
@@ -208,6 +212,11 @@ def _cell(data: RunData, system: SystemFacts, column: Column, common_signature: 
         rank="" if rank is None else _span(rank.rank_low, rank.rank_high),
         notes=tuple(notes),
     )
+
+
+def _most_clips(data: RunData, column: Column) -> int:
+    scores = (data.score_of.get((s.name, column.metric, column.convention)) for s in data.systems)
+    return max((score.n for score in scores if score is not None), default=0)
 
 
 def _rank_of(data: RunData, score: ScoreRecord) -> RankRecord | None:
@@ -306,12 +315,23 @@ def column_name(column: Column) -> str:
     return column.title if column.is_default else f"{column.title} ({column.convention})"
 
 
+def _findings(data: RunData, columns: tuple[Column, ...], titles: dict[str, str]) -> tuple[str, ...]:
+    valued = [column for column in columns if _has_values(data, column)]
+    tested = [column for column in valued if len(_ranks(data, column)) > 1]
+    untested = [column_name(column) for column in valued if column not in tested]
+    findings = [_finding(data, column, titles) for column in tested]
+    if untested:
+        findings.append(f"{', '.join(untested)}: no paired test, so no system is called best.")
+    return tuple(findings)
+
+
+def _ranks(data: RunData, column: Column) -> list[RankRecord]:
+    return [r for r in data.ranks if (r.metric, r.convention) == (column.metric, column.convention)]
+
+
 def _finding(data: RunData, column: Column, titles: dict[str, str]) -> str:
-    ranks = [r for r in data.ranks if (r.metric, r.convention) == (column.metric, column.convention)]
     name = column_name(column)
-    first = [rank.system for rank in ranks if rank.tie_group == 1]
-    if len(ranks) < 2:
-        return f"{name}: no paired test, so no system is called best."
+    first = [rank.system for rank in _ranks(data, column) if rank.tie_group == 1]
     if len(first) > 1:
         listed = ", ".join(titles.get(system, system) for system in first)
         return f"{name}: no test tells {listed} apart."

@@ -176,9 +176,10 @@ def write_clip_video(task: VideoTask, target: Path) -> None:
                 raise fail("no video stream", task.source, remedy="Give a file with pictures.")
             stream = source.streams.video[0]
             stream.thread_type = "AUTO"
-            origin_s = float((stream.start_time or 0) * stream.time_base)
+            tick = stream.time_base or _TICK
+            origin_s = float((stream.start_time or 0) * tick)
             if task.start_s > 1:
-                source.seek(int((task.start_s - 0.5 + origin_s) / stream.time_base), stream=stream)
+                source.seek(int((task.start_s - 0.5 + origin_s) / tick), stream=stream)
             rate = stream.average_rate or stream.guessed_rate or 25
             encoder = sink.add_stream("libx264", rate=rate)
             encoder.width, encoder.height = _even_size(stream.codec_context.width, stream.codec_context.height)

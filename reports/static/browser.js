@@ -347,7 +347,7 @@
         }
         body.append(row);
       }
-      const caption = make("caption", {}, "Scores of this clip; below each, the share of clips on which the same system does worse.");
+      const caption = make("caption", {}, make("span", {}, "Scores of this clip; below each, the share of clips on which the same system does worse."));
       const table = make("table", { class: "plain" }, caption, make("thead", {}, head), body);
       parts.push(make("div", { class: "scroll", role: "region", "aria-label": "Scores of this clip", tabindex: "0" }, table));
     }

@@ -4,6 +4,7 @@ window.clapstick.envelopes = (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 1000;
   const HEIGHT = 100;
+  const MARGIN = 4;
   const FLOOR_DB = -60;
 
   function svg(tag, attributes) {
@@ -13,11 +14,12 @@ window.clapstick.envelopes = (() => {
   }
 
   function scaleFor(top, decibels) {
-    if (!decibels) return (rms) => HEIGHT - (Math.min(rms, top) / top) * HEIGHT;
+    if (!decibels) return (rms) => HEIGHT - (Math.min(rms, top) / top) * (HEIGHT - MARGIN);
     const topDb = 20 * Math.log10(top);
     return (rms) => {
       const level = rms > 0 ? 20 * Math.log10(rms) : FLOOR_DB;
-      return HEIGHT * Math.min(1, (topDb - Math.max(level, FLOOR_DB)) / (topDb - FLOOR_DB));
+      const share = Math.max(level - FLOOR_DB, 0) / Math.max(topDb - FLOOR_DB, 1);
+      return HEIGHT - share * (HEIGHT - MARGIN);
     };
   }
 

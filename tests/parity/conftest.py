@@ -1,8 +1,9 @@
 """Parity with the official implementations: every fixture file is run through the tests of its form.
 
-A fixture is ``NAME.json`` with ``NAME.npz`` beside it; the JSON's ``fixture`` key is its form. Each form has one test
-module here with a constant ``FORM``; its tests take the argument ``fixture`` and run once for every file of that form.
-The environment variable CLAPSTICK_PARITY_DIR names another folder than ``fixtures`` beside this file.
+A fixture is ``NAME.json`` with ``NAME.npz`` beside it; the JSON's ``fixture`` key is its form. Each form has
+one test module here with a constant ``FORM``; its tests take the argument ``fixture`` and run once for every
+file of that form. The environment variable CLAPSTICK_PARITY_DIR names another folder than ``fixtures`` beside
+this file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -81,3 +83,57 @@ def rules() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@dataclass(frozen=True)
+class OfficialCheckpoints:
+    """Writes files laid out as the official ones, filled by the rule."""
+
+    rules: ModuleType
+    folder: Path
+
+    def write(
+        self,
+        name: str,
+        shapes: Mapping[str, list[int]],
+        fill: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        prefix: str = "",
+        computed: Mapping[str, Any] | None = None,
+        stray: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write ``{key: {prefix + tensor name: tensor}}``, bare where `key` is None, and return its path.
+
+        `computed` holds the tensors that the rule leaves alone; those of no dimension or not in it are zero.
+        `stray` is stored as it is.
+        """
+        import torch
+
+        given = computed or {}
+        zeros = {tensor: torch.zeros(shape) for tensor, shape in shapes.items() if tensor not in given}
+        filled = self.rules.fill(zeros, seed=fill["seed"], gain=fill["gain"], prefix=fill.get("prefix", ""))
+        left = {tensor for tensor in filled["excluded"] if tensor in zeros and shapes[tensor]}
+        assert not left, f"no value for {sorted(left)[:3]}"
+        tensors = {prefix + tensor: value for tensor, value in {**zeros, **given, **(stray or {})}.items()}
+        path = self.folder / name
+        torch.save(tensors if key is None else {key: tensors, "epoch": 15}, path)
+        return path
+
+
+@pytest.fixture(scope="module")
+def checkpoints(rules: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> OfficialCheckpoints:
+    """Checkpoint files for the embedders."""
+    return OfficialCheckpoints(rules, tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def waveform_of(rules: ModuleType) -> Callable[[str], np.ndarray]:
+    """Make the signal that a recipe such as ``waveform(10,16000,61) as ...`` describes."""
+
+    def make(recipe: str) -> np.ndarray:
+        match = re.match(r"waveform\(([\d.]+),\s*(\d+),\s*(\d+)\)", recipe)
+        assert match, recipe
+        return np.asarray(rules.waveform(float(match[1]), int(match[2]), int(match[3])))
+
+    return make

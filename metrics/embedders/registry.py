@@ -1,0 +1,180 @@
+"""Every embedder by name. Names and facts cost nothing to read; networks are imported when one is loaded."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from clapstick.metrics.embedders.base import EmbedderCard, Setting
+
+ENTRY_POINT_GROUP = "clapstick.embedders"
+_HERE = "clapstick.metrics.embedders"
+
+_FADTK_32K: dict[str, Setting] = {
+    "sample_rate": 32000,
+    "resampler": "torchaudio kaiser width 64 rolloff 0.9476",
+    "quantised": "pcm16",
+}
+_PANNS_16K: dict[str, Setting] = {
+    "sample_rate": 16000,
+    "resampler": "torchaudio hann width 6 rolloff 0.99",
+    "mean_removed": True,
+    "padded_to_s": 2,
+}
+
+_WAVEGRAM = EmbedderCard(
+    name="panns-wavegram-logmel",
+    title="PANNs Wavegram-Logmel-CNN14 (32 kHz), after fc1 and ReLU, one vector a clip",
+    kind="audio",
+    network="panns-wavegram-logmel",
+    output="embedding",
+    dimension=2048,
+    weights=("panns-wavegram-logmel",),
+    entry=f"{_HERE}.panns:load_wavegram",
+    front_end=_FADTK_32K,
+    source="DCASE2024-Task7-Sound-Scene-Synthesis/fadtk@9c989db, fadtk/model_loader.py, PANNsModel",
+)
+_CNN14_32K = replace(
+    _WAVEGRAM,
+    name="panns-cnn14-32k",
+    title="PANNs CNN14 (32 kHz), after fc1 and ReLU, one vector a clip",
+    network="panns-cnn14-32k",
+    weights=("panns-cnn14-32k",),
+    entry=f"{_HERE}.panns:load_cnn14_32k",
+)
+_CNN14_16K = replace(
+    _WAVEGRAM,
+    name="panns-cnn14-16k",
+    title="PANNs CNN14 (16 kHz), after fc1 and ReLU, one vector a clip",
+    network="panns-cnn14-16k",
+    weights=("panns-cnn14-16k",),
+    entry=f"{_HERE}.panns:load_cnn14_16k",
+    front_end=_PANNS_16K,
+    source="haoheliu/audioldm_eval@8dc07ee, audioldm_eval/datasets/load_mel.py and feature_extractors/panns",
+)
+_VGGISH = EmbedderCard(
+    name="vggish",
+    title="VGGish without PCA and without the port's last ReLU, one vector every 0.96 s",
+    kind="audio",
+    network="vggish",
+    output="embedding",
+    dimension=128,
+    weights=("vggish",),
+    entry=f"{_HERE}.vggish:load_vggish",
+    front_end={
+        "sample_rate": 16000,
+        "resampler": "torchaudio kaiser width 64 rolloff 0.9476",
+        "quantised": "pcm16",
+        "padded_to_s": 1,
+    },
+    source="microsoft/fadtk@ec74b1f, fadtk/model_loader.py, VGGishModel",
+)
+
+_CARDS = (
+    _WAVEGRAM,
+    replace(
+        _WAVEGRAM, name="panns-wavegram-logmel-logits", title="its 527 logits", output="logits", dimension=527
+    ),
+    _CNN14_32K,
+    replace(_CNN14_32K, name="panns-cnn14-32k-logits", title="its 527 logits", output="logits", dimension=527),
+    _CNN14_16K,
+    replace(_CNN14_16K, name="panns-cnn14-16k-logits", title="its 527 logits", output="logits", dimension=527),
+    _VGGISH,
+    replace(
+        _VGGISH,
+        name="vggish-relu",
+        title="VGGish without PCA, with the port's last ReLU, one vector every 0.96 s (FAVD, PEAVS)",
+        network="vggish-favd",
+        output="relu",
+        entry=f"{_HERE}.vggish:load_vggish_favd",
+        front_end={
+            "sample_rate": 16000,
+            "resampler": "resampy kaiser_best",
+            "quantised": "pcm16 before resampling",
+        },
+        source="amazon-science/avgen-eval-toolkit@9cf014b, PEAVS/av_features_extraction/models/vggish",
+    ),
+)
+
+
+@cache
+def embedders() -> Mapping[str, EmbedderCard]:
+    """Return every embedder's card by name; other packages add theirs by ``clapstick.embedders`` entry points.
+
+    Raises
+    ------
+    ImportError
+        If an outside package's entry point fails to load; the message names the package.
+    ValueError
+        If two embedders claim one name.
+    """
+    found: dict[str, EmbedderCard] = {}
+    for card in (*_CARDS, *_outside_cards()):
+        if card.name in found:
+            raise ValueError(f"two embedders are called {card.name!r}")
+        found[card.name] = card
+    return found
+
+
+def embedder(name: str) -> EmbedderCard:
+    """Return one card; raise `KeyError` that lists the names where there is none."""
+    cards = embedders()
+    if name not in cards:
+        raise KeyError(f"no embedder is called {name!r}; there are {', '.join(cards)}")
+    return cards[name]
+
+
+def load_embedder(name: str, weights: Mapping[str, Path], device: str = "cpu") -> Any:
+    """Load an embedder's network from its official files.
+
+    Parameters
+    ----------
+    name
+        One of `embedders`.
+    weights
+        Weight name -> local file, for every name in the card's `weights`.
+    device
+        ``cpu``, ``cuda`` or ``cuda:0``.
+
+    Returns
+    -------
+    AudioEmbedder, VideoEmbedder or TextEmbedder
+        By the card's `kind`.
+
+    Raises
+    ------
+    NotComputableError
+        If a file is missing, damaged, unsafe or for another model (`WrongWeightsError`), or an optional package
+        is missing.
+    """
+    card = embedder(name)
+    missing = [weight for weight in card.weights if weight not in weights]
+    if missing:
+        from clapstick.metrics.base import NotComputableError
+
+        raise NotComputableError(
+            f"{name} needs the weights {', '.join(missing)}: `clapstick weights fetch {missing[0]}`"
+        )
+    module, function = card.entry.split(":")
+    load = getattr(importlib.import_module(module), function)
+    return load({weight: weights[weight] for weight in card.weights}, device)
+
+
+def _outside_cards() -> list[EmbedderCard]:
+    cards: list[EmbedderCard] = []
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        package = entry.dist.name if entry.dist else entry.value
+        try:
+            loaded = entry.load()
+        except Exception as error:
+            raise ImportError(
+                f"embedder {entry.name!r} of package {package} does not load: {error}. "
+                f"Mend or uninstall {package}."
+            ) from error
+        cards.extend([loaded] if isinstance(loaded, EmbedderCard) else loaded)
+    return cards

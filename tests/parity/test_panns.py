@@ -1,0 +1,130 @@
+"""PANNs Wavegram-Logmel-CNN14: front end, hidden layers, embedding, class probabilities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchlibrosa.stft import LogmelFilterBank, Spectrogram
+
+from clapstick.metrics.embedders.base import AudioEmbedder
+from clapstick.metrics.embedders.front_end import resample_kaiser_best, through_pcm16
+from clapstick.metrics.embedders.registry import load_embedder
+
+FORM = "panns_wavegram_logmel_cnn14"
+TOLERANCE = 5e-5
+NAME = "panns-wavegram-logmel"
+
+
+@pytest.fixture(scope="module")
+def path(fixture: Any, checkpoints: Any) -> Path:
+    given = fixture.facts["arguments"]
+    window, hop = given["window_size"], given["hop_size"]
+    stft = Spectrogram(n_fft=window, hop_length=hop, win_length=window, window="hann", center=True)
+    mel = LogmelFilterBank(
+        sr=given["sample_rate"], n_fft=window, n_mels=given["mel_bins"], fmin=given["fmin"], fmax=given["fmax"]
+    )
+    computed = {f"spectrogram_extractor.{name}": value for name, value in stft.state_dict().items()}
+    computed |= {f"logmel_extractor.{name}": value for name, value in mel.state_dict().items()}
+    return Path(
+        checkpoints.write(
+            "Wavegram_Logmel_Cnn14_mAP=0.439.pth",
+            fixture.facts["state_dict"],
+            fixture.facts["fill"],
+            key="model",
+            computed=computed,
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def panns(path: Path) -> AudioEmbedder:
+    return load_embedder(NAME, {NAME: path})
+
+
+def _forward(panns: AudioEmbedder, samples: np.ndarray) -> dict[str, Tensor]:
+    with torch.inference_mode():
+        return dict(panns.forward(torch.from_numpy(samples.astype(np.float32))[None]))
+
+
+def _raw(fixture: Any) -> list[str]:
+    return [name for name in fixture.facts["inputs"] if name.startswith("raw")]
+
+
+def test_embedding_and_probabilities(
+    fixture: Any, rules: ModuleType, panns: AudioEmbedder, waveform_of: Callable[[str], np.ndarray]
+) -> None:
+    assert _raw(fixture)
+    for name in _raw(fixture):
+        outputs = _forward(panns, waveform_of(fixture.facts["inputs"][name]))
+        assert rules.compare(fixture.arrays, f"{name}.embedding", outputs["embedding"][0]) < TOLERANCE
+        assert rules.compare(fixture.arrays, f"{name}.clipwise", outputs["logits"][0].sigmoid()) < TOLERANCE
+        half = outputs["embedding"].numpy().astype(np.float16)
+        stored = fixture.arrays[f"{name}.get_embedding_float16"]
+        assert (np.abs(half - stored) <= np.spacing(np.maximum(np.abs(half), np.abs(stored)))).all()
+
+
+def test_hidden_layers(
+    fixture: Any, rules: ModuleType, panns: AudioEmbedder, waveform_of: Callable[[str], np.ndarray]
+) -> None:
+    keys = {
+        match[1]: match[2] for key in fixture.arrays if (match := re.match(r"((\w+)\.hidden\.\w+)\.idx", key))
+    }
+    assert keys
+    for name in set(keys.values()):
+        layers = {key: key.rsplit(".", 1)[1] for key, owner in keys.items() if owner == name}
+        hidden = _hidden(panns, set(layers.values()), waveform_of(fixture.facts["inputs"][name]))
+        for key, layer in layers.items():
+            assert rules.compare(fixture.arrays, key, hidden[layer]) < TOLERANCE, key
+
+
+def _hidden(panns: AudioEmbedder, layers: set[str], samples: np.ndarray) -> dict[str, Tensor]:
+    kept: dict[str, Tensor] = {}
+
+    def keep(layer: str) -> Any:
+        return lambda module, given, output: kept.update({layer: output})
+
+    hooks = [getattr(panns.forward, layer).register_forward_hook(keep(layer)) for layer in layers]
+    _forward(panns, samples)
+    for hook in hooks:
+        hook.remove()
+    return kept
+
+
+def test_front_end_of_16_khz_files(
+    fixture: Any, rules: ModuleType, panns: AudioEmbedder, waveform_of: Callable[[str], np.ndarray]
+) -> None:
+    recipe = fixture.facts["inputs"]["wav16k_i"]
+    first = int(re.search(r"(\d+)\+i\)", recipe)[1])  # type: ignore[index]
+    names = sorted({key.split(".")[0] for key in fixture.arrays if key.startswith("wav16k_")})
+    assert names
+    for name in names:
+        seed = first + int(name.removeprefix("wav16k_"))
+        samples = waveform_of(re.sub(r"\d+\+i", str(seed), recipe))
+        resampled = resample_kaiser_best(samples, 16000, 32000)
+        _close(fixture, f"{name}.resampled_float", resampled, 1e-5)
+        heard = through_pcm16(resampled)
+        _close(fixture, f"{name}.after_int16_cache", heard, 1 / 32768)
+        assert rules.compare(fixture.arrays, f"{name}.after_int16_cache", heard) < 1e-6
+        (outputs,) = panns.embed([samples], sample_rate=16000)
+        assert rules.compare(fixture.arrays, f"{name}.embedding", outputs["embedding"][0]) < TOLERANCE
+        unquantised = _forward(panns, resampled)["embedding"][0]
+        assert rules.compare(fixture.arrays, f"{name}.embedding_no_cache_quantisation", unquantised) < TOLERANCE
+        other = np.rint(resampled.astype(np.float64) * 32768).clip(-32768, 32767) / 32768
+        embedding = _forward(panns, other)["embedding"][0]
+        assert (
+            rules.compare(fixture.arrays, f"{name}.embedding_if_writer_scales_by_32768", embedding) < TOLERANCE
+        )
+
+
+def _close(fixture: Any, key: str, ours: np.ndarray, tolerance: float) -> None:
+    assert ours.shape == tuple(fixture.arrays[f"{key}.shape"])
+    found = ours.reshape(-1)[fixture.arrays[f"{key}.idx"]]
+    assert np.abs(found - fixture.arrays[f"{key}.val"]).max() <= tolerance

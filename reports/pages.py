@@ -15,6 +15,7 @@ from markupsafe import Markup
 from clapstick.protocols.archive import write_text
 from clapstick.reports.breakdown import SMALL_CELL
 from clapstick.reports.clip_index import make_clip_index
+from clapstick.reports.figures import Figure, make_figures
 from clapstick.reports.leaderboard import Cell, Column, Leaderboard, column_name, make_leaderboard
 from clapstick.reports.media import chunk_script, json_for_script, make_media
 from clapstick.reports.run_data import RunData, read_run
@@ -34,6 +35,7 @@ STYLES = ("report.css",)
 SCRIPTS = ("chunks.js", "drawer.js", "player.js", "envelopes.js", "browser.js")
 EARLY_SCRIPT = "theme.js"
 CLIP_INDEX = "data/clips.js"
+FIGURES = "figures"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
     "base-uri 'none'; form-action 'none'"
@@ -50,6 +52,7 @@ class PageParts:
     scripts: Markup
     inline_chunks: str | Markup = ""
     site_index: str | None = None
+    figure_folder: str | None = None
 
 
 def build_report(
@@ -86,9 +89,12 @@ def build_report(
     media = make_media(data, target, codec=codec, workers=workers or len(os.sched_getaffinity(0)))
     index = make_clip_index(data, board, media)
     write_text(target / CLIP_INDEX, chunk_script(CLIP_INDEX, index))
+    figures = make_figures(data, board)
+    for figure in figures:
+        write_text(target / FIGURES / f"{figure.name}.svg", str(figure.svg))
     _copy_static(target)
     page = target / "index.html"
-    write_text(page, render(data, board, external_parts(site_index)))
+    write_text(page, render(data, board, figures, external_parts(site_index)))
     return page
 
 
@@ -104,10 +110,11 @@ def external_parts(site_index: str | None = None) -> PageParts:
             Markup('<script src="static/{}" defer></script>').format(name) for name in SCRIPTS
         ),
         site_index=site_index,
+        figure_folder=FIGURES,
     )
 
 
-def render(data: RunData, board: Leaderboard, parts: PageParts) -> str:
+def render(data: RunData, board: Leaderboard, figures: list[Figure], parts: PageParts) -> str:
     """Return the page."""
     return (
         environment()
@@ -122,7 +129,7 @@ def render(data: RunData, board: Leaderboard, parts: PageParts) -> str:
             competitor_count=len(data.competitors),
             board=board,
             comparisons=comparison_rows(data, board),
-            figures=[],
+            figures=figures,
             published=[],
             breakdowns=breakdown_parts(data, board),
             small_cell=SMALL_CELL,

@@ -153,7 +153,7 @@ def breakdown_parts(data: RunData, board: Leaderboard) -> list[dict[str, Any]]:
         if (column.metric, column.convention) not in data.clip_values:
             continue
         tables = [_breakdown_table(data, column, attribute, titles) for attribute in _ATTRIBUTES]
-        parts.append({"title": column_name(column), "column": column, "tables": tables, "figure": None})
+        parts.append({"title": column_name(column), "column": column, "tables": tables})
     return parts
 
 

@@ -1,0 +1,69 @@
+"""Means by attribute, and how small cells are shrunk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clapstick.protocols.archive import RunArchive
+from clapstick.reports.breakdown import by_attribute, seen_and_unseen, shrink
+from clapstick.reports.run_data import read_run
+
+
+def test_shrinking_by_hand() -> None:
+    # Two groups of two: {0, 2} and {4, 6}. Within variance s2 = (2 + 2) / 2 = 2; a mean has 1.
+    # Precisions 1, 1; pooled mean 3; Q = (1 - 3)^2 + (5 - 3)^2 = 8; scale = 2 - 2 / 2 = 1; t2 = 8 - 1 = 7.
+    # Weight of a mean = 7 / (7 + 1) = 0.875: 3 - 0.875 * 2 = 1.25 and 3 + 0.875 * 2 = 4.75.
+    assert shrink([np.array([0.0, 2.0]), np.array([4.0, 6.0])]) == pytest.approx([1.25, 4.75])
+
+
+def test_groups_that_differ_by_no_more_than_chance_become_one() -> None:
+    # Means 1 and 1.1 with s2 = 2: Q is far below 1, so t2 = 0 and both become the pooled mean.
+    assert shrink([np.array([0.0, 2.0]), np.array([0.1, 2.1])]) == pytest.approx([1.05, 1.05])
+
+
+def test_nothing_to_estimate_from_leaves_means_alone() -> None:
+    assert shrink([np.array([3.0])]) == [3.0]
+    assert shrink([np.array([3.0]), np.array([5.0])]) == [3.0, 5.0]
+    assert shrink([np.array([3.0, 3.0]), np.array([5.0, 5.0])]) == [3.0, 5.0]
+
+
+@given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=6).map(np.array), min_size=1, max_size=6))
+def test_a_shrunk_mean_lies_between_the_smallest_and_the_largest(groups: list[np.ndarray]) -> None:
+    means = [float(group.mean()) for group in groups]
+    for value in shrink(groups):
+        assert min(means) - 1e-6 <= value <= max(means) + 1e-6
+
+
+def test_smaller_groups_move_more() -> None:
+    rng = np.random.default_rng(0)
+    large, small = rng.normal(0, 1, 50), rng.normal(0, 1, 3)
+    small = small - small.mean() + 3
+    large = large - large.mean() - 3
+    middle = rng.normal(0, 1, 20)
+    means = shrink([large, small, middle])
+    assert abs(means[1] - 3) > abs(means[0] + 3)
+
+
+def test_cells_of_a_run(archive: RunArchive) -> None:
+    data = read_run(archive.root)
+    found = by_attribute(data, ("e-l1", "v2s"), "material")
+    assert found.labels == ("cloth", "metal", "wood")
+    assert found.counts == (1, 2, 1)
+    scores = data.clip_values["e-l1", "v2s"]
+    # Clip four is metal too, but has no reference and so no value.
+    assert found.cells["metal", "video-foley"].mean == scores.loc["one", "video-foley"]
+    assert found.cells["metal", "video-foley"].n == 1
+    assert ("wood", "syncfusion") not in found.cells
+
+
+def test_seen_clips_are_told_from_unseen(archive: RunArchive) -> None:
+    data = read_run(archive.root)
+    splits = {split.column: split for split in seen_and_unseen(data)}
+    scores = data.clip_values["e-l1", "v2s"]["syncfusion"]
+    split = splits["e-l1", "v2s"]
+    assert split.system == "syncfusion"
+    assert (split.seen, split.n_seen) == (scores["one"], 1)
+    assert (split.unseen, split.n_unseen) == (scores["three"], 1)

@@ -39,9 +39,9 @@ def test_the_reference_row_is_always_there_and_brackets_the_metrics(finished):
     assert finished.failures == ()
     scores = scores_of(finished.archive)
     assert scores["reference", "e-l1", "v2s"] == 0.0
-    assert scores["reference", "envelope-correlation", "mean"] == pytest.approx(1.0)
+    assert scores["reference", "envelope-correlation", "rms"] == pytest.approx(1.0)
     assert scores["silence", "e-l1", "v2s"] > 0
-    assert scores["shifted-100ms", "envelope-correlation", "mean"] < 1.0
+    assert scores["shifted-100ms", "envelope-correlation", "rms"] < 1.0
 
 
 def test_every_sound_is_archived_with_exact_length_and_record(finished):
@@ -178,7 +178,7 @@ def test_unknown_metrics_and_parameters_are_named(settings_for):
 
 def test_an_empty_data_folder_is_named(settings_for, tmp_path):
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(ClapstickError, match="no usable clip"):
+    with pytest.raises(ClapstickError, match="nothing: no video; expected files ending in"):
         run(settings_for("silence", protocol="folder", data=tmp_path / "nothing"))
 
 

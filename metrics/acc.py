@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clapstick.metrics import rms
-from clapstick.metrics.base import Array, ClipInput, Convention, Metric, NotComputableError, Statistics
+from clapstick.metrics.base import Array, ClipInput, Convention, Metric, NotComputableError, Setting, Statistics
 from clapstick.metrics.combiners import MeanOfClips, clip_score
 from clapstick.metrics.predicted_rms import (
     PredictedCurve,
@@ -43,10 +43,10 @@ def top_k_hits(reference_classes: NDArray[np.int64], logits: Array, k: int) -> A
     """
     own = _own_scores(reference_classes, logits)
     if k == 1:
-        return (logits.argmax(axis=1) == reference_classes).astype(np.float64)
+        return _as_numbers(logits.argmax(axis=1) == reference_classes)
     higher_class = np.arange(logits.shape[1]) > reference_classes[:, None]
     ahead = (logits > own) | ((logits == own) & higher_class)
-    return (ahead.sum(axis=1) < k).astype(np.float64)
+    return _as_numbers(ahead.sum(axis=1) < k)
 
 
 def expected_top_k_hits(reference_classes: NDArray[np.int64], logits: Array, k: int) -> Array:
@@ -54,14 +54,20 @@ def expected_top_k_hits(reference_classes: NDArray[np.int64], logits: Array, k: 
     own = _own_scores(reference_classes, logits)
     ahead = (logits > own).sum(axis=1)
     tied = (logits == own).sum(axis=1)
-    return np.clip((k - ahead) / tied, 0.0, 1.0)
+    probability: Array = np.clip((k - ahead) / tied, 0.0, 1.0)
+    return probability
 
 
 def tolerance_hits(
     reference_classes: NDArray[np.int64], generated_classes: NDArray[np.int64], bins: int
 ) -> Array:
     """Return 1 for each frame whose class is within `bins` of the reference's, else 0; shape (frames,)."""
-    return (np.abs(reference_classes - generated_classes) <= bins).astype(np.float64)
+    return _as_numbers(np.abs(reference_classes - generated_classes) <= bins)
+
+
+def _as_numbers(hits: NDArray[np.bool_]) -> Array:
+    numbers: Array = hits.astype(np.float64)
+    return numbers
 
 
 def _own_scores(reference_classes: NDArray[np.int64], logits: Array) -> Array:
@@ -106,7 +112,7 @@ def _predicted_or_heard(clip: ClipInput, edges: Array, frames: int) -> Predicted
     return heard
 
 
-_PARAMETERS = {
+_PARAMETERS: dict[str, Setting] = {
     "rate": rms.SAMPLE_RATE,
     "frame": rms.FRAME_SAMPLES,
     "hop": rms.HOP_SAMPLES,

@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 Statistics = Mapping[str, NDArray[np.generic]]
 """What one clip contributes to a score: named numeric arrays, small enough to keep."""
 
+Setting = str | int | float | bool
+"""A parameter of a convention."""
 Direction = Literal["lower", "higher", "none"]
 Need = Literal["reference", "onsets", "video", "text-prompt", "rms-logits", "onset-logits", "envelope"]
 """What a convention needs of a clip besides the generated sound."""
@@ -109,7 +111,7 @@ class Convention:
     """Names of the audio embedders whose output it reads."""
     video_embedders: tuple[str, ...] = ()
     text_embedders: tuple[str, ...] = ()
-    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    parameters: Mapping[str, Setting] = field(default_factory=dict)
     """Everything that changes the number; part of the signature."""
     direction: Direction | None = None
     """Overrides the metric's direction where a convention reverses it."""

@@ -13,6 +13,7 @@ from itertools import combinations
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clapstick.metrics.base import Array, Combiner, Direction, NotComputableError, Statistics
 from clapstick.metrics.combiners import ScoreOfSet
@@ -221,7 +222,7 @@ def _mean_test(
 ) -> PairedTest:
     numbers = cluster_numbers(sources)
     clusters = int(numbers.max()) + 1
-    sums = np.bincount(numbers, weights=differences)
+    sums = np.bincount(numbers, weights=differences).astype(np.float64)
     draws = bootstrap_means(differences, sources, rng, resamples)
     low, high = percentile_interval(draws, clusters, level=level)
     return PairedTest(
@@ -241,7 +242,9 @@ def _mean_test(
     )
 
 
-def _left_out(combiner: Combiner, statistics: Sequence[Statistics], groups: Array) -> tuple[float, Array]:
+def _left_out(
+    combiner: Combiner, statistics: Sequence[Statistics], groups: NDArray[np.int64]
+) -> tuple[float, Array]:
     if isinstance(combiner, ScoreOfSet):
         return combiner.left_out_values(statistics, groups)
     left_out = leave_group_out(lambda kept: combiner.value([statistics[i] for i in kept]), groups)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from clapstick.metrics import rms
-from clapstick.metrics.base import Array, ClipInput, Convention, Metric, NotComputableError, Statistics
+from clapstick.metrics.base import Array, ClipInput, Convention, Metric, NotComputableError, Setting, Statistics
 from clapstick.metrics.combiners import MeanOfClips, clip_score
 from clapstick.metrics.predicted_rms import class_edges, predicted_curve, reference_curve, sounding_frames
 from clapstick.metrics.waveform import RESAMPLER, peak_normalised, sound_pair
@@ -76,7 +76,12 @@ def _moving_average(curve: Array, frames: int = FOL_AI_SMOOTHING_FRAMES) -> Arra
     return smoothed
 
 
-_RMS = {"rate": rms.SAMPLE_RATE, "frame": rms.FRAME_SAMPLES, "hop": rms.HOP_SAMPLES, "resampler": RESAMPLER}
+_RMS: dict[str, Setting] = {
+    "rate": rms.SAMPLE_RATE,
+    "frame": rms.FRAME_SAMPLES,
+    "hop": rms.HOP_SAMPLES,
+    "resampler": RESAMPLER,
+}
 _VIDEO_FOLEY = "jnwnlee/video-foley@0afd45a"
 
 METRIC = Metric(

@@ -218,6 +218,5 @@ def _factor(scaled: Array) -> Array:
     try:
         lower: Array = np.linalg.cholesky(scaled.T @ scaled)
     except np.linalg.LinAlgError:
-        triangular: Array = np.linalg.qr(scaled, mode="r")
-        return triangular
+        return np.asarray(np.linalg.qr(scaled, mode="r"), dtype=np.float64)
     return lower.T

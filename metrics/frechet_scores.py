@@ -19,13 +19,13 @@ def plain_distance() -> ScoreOfSet:
     return ScoreOfSet(_distance, warn=_warn)
 
 
-def extrapolated_distance(draw: Draw, seed: int = 0) -> ScoreOfSet:
+def extrapolated_distance(draw: Draw, seed: int = 0, *, half_precision_mean: bool = False) -> ScoreOfSet:
     """Return the combiner of FAD-inf, drawing from a fixed seed.
 
     Its interval is the plain distance's, widened by the spread over other seeds: leaving clips out of a score
     that throws dice would measure the dice.
     """
-    extrapolation = _Extrapolated(draw, seed)
+    extrapolation = _Extrapolated(draw, seed, half_precision_mean)
     return ScoreOfSet(
         extrapolation,
         low=None,
@@ -48,6 +48,7 @@ def _warn(statistics: Sequence[Statistics]) -> tuple[str, ...]:
 class _Extrapolated:
     draw: Draw
     seed: int
+    half_precision_mean: bool
 
     def __call__(self, statistics: Sequence[Statistics]) -> float:
         return self._run(statistics, self.seed)[0]
@@ -66,5 +67,8 @@ class _Extrapolated:
 
     def _run(self, statistics: Sequence[Statistics], seed: int) -> tuple[float, float]:
         reference, generated = stacked(statistics, "reference"), stacked(statistics, "generated")
-        line = frechet_distance_inf(reference, generated, np.random.default_rng(seed), draw=self.draw)
+        rng = np.random.default_rng(seed)
+        line = frechet_distance_inf(
+            reference, generated, rng, draw=self.draw, half_precision_mean=self.half_precision_mean
+        )
         return line.value, line.r2

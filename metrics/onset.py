@@ -15,6 +15,7 @@ from clapstick.metrics.base import (
     Metric,
     Need,
     NotComputableError,
+    Setting,
     Statistics,
 )
 from clapstick.metrics.combiners import MeanOfClips, clip_score
@@ -105,14 +106,15 @@ def _annotated_seconds(clip: ClipInput) -> Array:
 
 
 def _annotated(clip: ClipInput) -> Onsets:
-    return np.rint(_annotated_seconds(clip) * SAMPLE_RATE).astype(np.int64)
+    samples: Onsets = np.rint(_annotated_seconds(clip) * SAMPLE_RATE).astype(np.int64)
+    return samples
 
 
 def _recall(matching: Matching) -> float:
     return matching.recall
 
 
-_DETECTION = {
+_DETECTION: dict[str, Setting] = {
     "rate": SAMPLE_RATE,
     "detector": "librosa",
     "delta": PEAK_DELTA,

@@ -55,7 +55,7 @@ def detect_onsets(waveform: Array, *, delta: float = PEAK_DELTA) -> Onsets:
     delta : float
         Threshold over the local mean of the onset strength; 0.3 in CondFoleyGen.
     """
-    key = (hashlib.blake2b(np.ascontiguousarray(waveform)).digest(), delta)
+    key = (hashlib.blake2b(waveform.tobytes()).digest(), delta)
     known = _DETECTED.get(key)
     if known is None:
         import librosa
@@ -187,9 +187,10 @@ def match_clean(
     free = reference.tolist()
     entries: list[tuple[int, float]] = []
     for negative, onset in ranked:
-        near = [target for target in free if abs(onset - target) < tolerance_s * SAMPLE_RATE]
+        near = [(abs(onset - target), target) for target in free]
+        near = [pair for pair in near if pair[0] < tolerance_s * SAMPLE_RATE]
         if near:
-            free.remove(min(near, key=lambda target, onset=onset: abs(onset - target)))
+            free.remove(min(near)[1])
         entries.append((1 if near else 0, -negative))
     hits = len(reference) - len(free)
     return _matching(entries + [(1, -np.inf)] * len(free), hits, len(reference))

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 from urllib.parse import quote, unquote
 
-Setting = str | int | float | bool
+from clapstick.metrics.base import Setting
+
 _FIXED = ("metric", "convention", "n", "rate", "resampler", "seed", "version")
 _GROUPS = ("param", "weights", "library")
 _BARE = " !#$&'()*+,-./;<=>?@[]^_`{}~\""

@@ -87,14 +87,14 @@ def shrink(groups: Sequence[NDArray[np.float64]]) -> list[float]:
     within = sum(float(np.sum((group - group.mean()) ** 2)) for group in groups) / freedom
     if within == 0:
         return [float(mean) for mean in means]
-    precision = sizes / within
-    pooled = float(np.sum(precision * means) / np.sum(precision))
-    heterogeneity = float(np.sum(precision * (means - pooled) ** 2))
-    scale = float(np.sum(precision) - np.sum(precision**2) / np.sum(precision))
-    between = max(0.0, (heterogeneity - (len(groups) - 1)) / scale)
-    variances = within / sizes
-    centre = float(np.sum(means / (between + variances)) / np.sum(1 / (between + variances)))
-    weights = between / (between + variances)
+    pooled = float(np.sum(sizes * means) / sizes.sum())
+    spread = float(np.sum(sizes * (means - pooled) ** 2))
+    between = (spread - (len(groups) - 1) * within) / float(sizes.sum() - np.sum(sizes**2) / sizes.sum())
+    between = max(0.0, between)
+    variances = between + within / sizes
+    trust = variances.min() / variances
+    centre = float(np.sum(trust * means) / trust.sum())
+    weights = between / variances
     return [float(value) for value in weights * means + (1 - weights) * centre]
 
 

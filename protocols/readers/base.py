@@ -21,6 +21,8 @@ class Listing:
 
     clips: tuple[Clip, ...]
     problems: tuple[Problem, ...] = ()
+    subset: str = ""
+    """Name of what is left of a data set whose videos vanish: size, full size and content; else empty."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def render_sound(
 ) -> Samples:
     """Return the sound of a video's strokes.
 
-    The peak of a hit and the RMS of a scratch are proportional to the stick's speed.
+    The peak of a hit and the level of a scratch are proportional to the stick's speed.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _scratch(stroke: Stroke, material: Material, rng: np.random.Generator) -> Sa
 
 
 def _noise(rng: np.random.Generator, samples: int, band_hz: tuple[float, float], grain: float) -> Samples:
-    """Band-limited noise with an RMS of 1 and a peak of 4 at most, in crackles as `grain` goes to 1."""
+    """Band-limited noise with an RMS of 1, in crackles as `grain` goes to 1; peaks beyond 4 are cut."""
     white = rng.normal(0.0, 1.0, samples)
     if grain > 0:
         white = white * (1 - grain) + white * grain * 4.0 * (rng.random(samples) < 0.05)

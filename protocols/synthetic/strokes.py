@@ -80,13 +80,32 @@ class Path:
 
 
 def plan_strokes(rng: np.random.Generator, duration_s: float, half_widths: list[float]) -> list[Stroke]:
-    """Draw the strokes of one video: its own tempo, bursts, rests, and strokes that miss on purpose."""
+    """Draw the strokes of one video: its own tempo, bursts, rests, and strokes that miss on purpose.
+
+    At least one of them can be heard.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        For everything.
+    duration_s : float
+        Length of the video, 2 s or more.
+    half_widths : list of float
+        How far each object reaches to either side.
+    """
+    strokes: list[Stroke] = []
+    while all(stroke.action == "air" for stroke in strokes):
+        strokes = _draw_strokes(rng, duration_s, half_widths)
+    return strokes
+
+
+def _draw_strokes(rng: np.random.Generator, duration_s: float, half_widths: list[float]) -> list[Stroke]:
     rest = _long_rest(rng, duration_s)
     pace_s = rng.uniform(0.05, 0.45)
     scratch_share = rng.choice([0.0, 0.15, 0.35, 0.8], p=[0.3, 0.35, 0.2, 0.15])
     mean_speed = rng.uniform(0.35, 0.8)
     strokes: list[Stroke] = []
-    time_s = _LEAD_S + rng.uniform(0.0, 1.2)
+    time_s = _LEAD_S + rng.uniform(0.0, min(1.2, 0.2 * duration_s))
     target = 0
     while time_s < duration_s - 0.6:
         if rest is not None and time_s + 0.3 > rest[0]:

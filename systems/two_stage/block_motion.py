@@ -17,10 +17,15 @@ COARSE = 4
 """Pixels of the small picture that make one of the coarse one, on which fast motion is seen."""
 GROUPS = 5
 """Appearance, amount of change, vertical motion, and coarse vertical and horizontal motion of every block."""
-DIM = GROUPS * BLOCKS
-_VERSION = 2
+TOTALS = 8
+"""Numbers about the whole picture: they do not depend on where things move."""
+DIM = GROUPS * BLOCKS + TOTALS
+_VERSION = 3
 _GAIN = (8.0, 3.0, 10.0, 8.0, 8.0)
-"""Bring the groups to a similar spread."""
+_TOTAL_GAINS = (10.0, 40.0, 40.0, 40.0, 0.5, 0.5, 2.0, 2.0)
+"""Bring groups and totals to a similar spread."""
+_MOVING = 0.02
+"""Change of brightness from which a coarse pixel counts as moving."""
 
 
 class BlockMotion:
@@ -34,29 +39,60 @@ class BlockMotion:
     def rows(self, video: Path, start_s: float, frames: int, fps: float) -> Iterator[NDArray[np.float32]]:
         """Yield all rows at once: appearance is taken relative to the clip's mean picture.
 
-        Frames are decoded one after another; a row is 440 numbers.
+        Frames are decoded one after another; a row is 448 numbers.
         """
         times_s = start_s + np.arange(frames) / fps
-        rows = np.empty((frames, GROUPS, BLOCKS))
+        blocks = np.empty((frames, GROUPS, BLOCKS))
+        totals = np.empty((frames, TOTALS))
         previous: NDArray[np.float64] | None = None
         pictures = frames_at(video, times_s, height=HEIGHT, width=WIDTH, pixel_format="gray")
         for index, picture in enumerate(pictures):
             current = picture / 255.0
-            rows[index] = _describe(current, current if previous is None else previous)
+            blocks[index], totals[index] = _describe(current, current if previous is None else previous)
             previous = current
-        rows[:, 0] -= rows[:, 0].mean(axis=0)
-        rows[:, 1:] = np.sign(rows[:, 1:]) * np.sqrt(np.abs(rows[:, 1:]))
-        rows *= np.asarray(_GAIN)[None, :, None]
-        yield rows.reshape(frames, DIM).astype(np.float32)
+        blocks[:, 0] -= blocks[:, 0].mean(axis=0)
+        blocks[:, 1:] = np.sign(blocks[:, 1:]) * np.sqrt(np.abs(blocks[:, 1:]))
+        blocks *= np.asarray(_GAIN)[None, :, None]
+        totals *= np.asarray(_TOTAL_GAINS)
+        yield np.hstack([blocks.reshape(frames, GROUPS * BLOCKS), totals]).astype(np.float32)
 
 
-def _describe(current: NDArray[np.float64], previous: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return block means of one frame, shape (GROUPS, BLOCKS)."""
+def _describe(
+    current: NDArray[np.float64], previous: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return block means of one frame, shape (GROUPS, BLOCKS), and totals, shape (TOTALS,)."""
     change, vertical, _ = _motion(current, previous)
-    _, coarse_vertical, coarse_horizontal = _motion(_shrink(current, COARSE), _shrink(previous, COARSE))
+    small, small_previous = _shrink(current, COARSE), _shrink(previous, COARSE)
+    coarse_change, coarse_vertical, coarse_horizontal = _motion(small, small_previous)
     fine = [_shrink(plane, BLOCK) for plane in (current, np.abs(change), vertical)]
     coarse = [_shrink(plane, BLOCK // COARSE) for plane in (coarse_vertical, coarse_horizontal)]
-    return np.stack([*fine, *coarse]).reshape(GROUPS, BLOCKS)
+    blocks = np.stack([*fine, *coarse]).reshape(GROUPS, BLOCKS)
+    planes = (np.abs(change), vertical, coarse_vertical, coarse_horizontal)
+    speeds = _speed((small + small_previous) / 2, coarse_change, coarse_vertical, coarse_horizontal)
+    return blocks, np.array([*(plane.mean() for plane in planes), *speeds, *_centre(np.abs(change))])
+
+
+def _speed(
+    picture: NDArray[np.float64],
+    change: NDArray[np.float64],
+    vertical: NDArray[np.float64],
+    horizontal: NDArray[np.float64],
+) -> list[float]:
+    """Return how fast what moves goes down and right, in coarse pixels a frame, at most 4."""
+    moving = np.abs(change) > _MOVING
+    down, right = np.gradient(picture)
+    speeds = []
+    for motion, slope in ((vertical, down), (horizontal, right)):
+        steepness = float((slope[moving] ** 2).sum())
+        speeds.append(float(np.clip(motion[moving].sum() / (steepness + 1e-3), -4, 4)))
+    return speeds
+
+
+def _centre(change: NDArray[np.float64]) -> list[float]:
+    """Return where the change is, as shares of height and width from the middle."""
+    weight = change.sum() + 1e-3
+    down, right = (np.linspace(-0.5, 0.5, size) for size in change.shape)
+    return [float(change.sum(axis=1) @ down / weight), float(change.sum(axis=0) @ right / weight)]
 
 
 def _motion(

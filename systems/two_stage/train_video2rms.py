@@ -61,12 +61,12 @@ TRAININGS: Mapping[str, Video2RMSTraining] = {
     ),
     "tiny": Video2RMSTraining(
         clip_s=0.0,
-        epochs=150,
+        epochs=240,
         batch_size=32,
         learning_rate=2e-3,
         linear_decay=True,
         onset_weight=1.0,
-        validate_every=25,
+        validate_every=20,
     ),
 }
 

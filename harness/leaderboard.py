@@ -29,31 +29,32 @@ def column_title(record: ScoreRecord) -> str:
     return f"{metric.title}{convention} {_ARROWS[record.direction]}".strip()
 
 
-def format_score(record: ScoreRecord) -> str:
-    """Return a score with its interval, or a dash; the reason is printed below the table."""
-    if record.value is None:
+def format_value(record: ScoreRecord | None) -> str:
+    """Return a score without its interval, or a dash; the reason is printed below the table."""
+    if record is None or record.value is None:
         return "–"
-    value = _significant(record.value)
-    if record.ci_low is None or record.ci_high is None:
-        return value
-    return f"{value} [{_significant(record.ci_low)}, {_significant(record.ci_high)}]"
-
-
-def _significant(value: float) -> str:
-    if value == 0:
+    value = record.value
+    if abs(value) < 1e-9:
         return "0"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def leaderboard_rows(records: Sequence[ScoreRecord]) -> tuple[list[dict[str, str]], list[str], list[str]]:
-    """Return rows and columns for a terminal, and one line for every reason why a cell is empty."""
-    titles = {(r.metric, r.convention): column_title(r) for r in records}
-    rows: dict[str, dict[str, str]] = {}
+    """Return one row a score with a column a system, and one line for every reason why a cell is empty.
+
+    Intervals are left to the report and to ``--json``: a terminal has no room for them.
+    """
+    systems = list(dict.fromkeys(record.system for record in records))
+    by_score: dict[str, dict[str, ScoreRecord]] = {}
     empty: dict[str, list[str]] = {}
     for record in records:
-        title = titles[record.metric, record.convention]
-        rows.setdefault(record.system, {"system": record.system})[title] = format_score(record)
+        title = column_title(record)
+        by_score.setdefault(title, {})[record.system] = record
         if record.value is None:
             empty.setdefault(f"{title}: {record.reason}", []).append(record.system)
-    notes = [f"{text} ({', '.join(systems)})" for text, systems in empty.items()]
-    return list(rows.values()), ["system", *dict.fromkeys(titles.values())], notes
+    rows = [
+        {"score": title} | {system: format_value(of_system.get(system)) for system in systems}
+        for title, of_system in by_score.items()
+    ]
+    notes = [f"{text} ({', '.join(names)})" for text, names in empty.items()]
+    return rows, ["score", *systems], notes

@@ -38,12 +38,13 @@ class AgainstBest:
     low: float
     high: float
     p: float
-    p_holm: float
+    p_adjusted: float
+    """After Bonferroni over all pairs of settings."""
 
     @property
     def worse(self) -> bool:
         """Whether it is worse than the best beyond doubt."""
-        return self.p_holm <= ALPHA
+        return self.p_adjusted <= ALPHA
 
 
 @dataclass(frozen=True)
@@ -105,24 +106,15 @@ def choose(tables: Mapping[str, Values], direction: Direction, level: float = 0.
             else float(found.mean == 0)
         )
         tests.append((label, found, p))
-    adjusted = _holm([p for _, _, p in tests])
+    # The best is found by looking, so every pair counts as tried: Bonferroni over all pairs of settings.
+    pairs = len(tables) * (len(tables) - 1) // 2
     against = tuple(
-        AgainstBest(label, found.mean, found.low, found.high, p, p_holm)
-        for (label, found, p), p_holm in zip(tests, adjusted, strict=True)
+        AgainstBest(label, found.mean, found.low, found.high, p, min(1.0, p * pairs))
+        for label, found, p in tests
     )
     worse = {test.label for test in against if test.worse}
     chosen = next(label for label in tables if label not in worse)
     return Choice(best, chosen, against, _explain(tables, best, chosen, against))
-
-
-def _holm(p_values: Sequence[float]) -> list[float]:
-    order = np.argsort(p_values, kind="stable")
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for position, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - position) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
 
 
 def _explain(tables: Mapping[str, Values], best: str, chosen: str, against: Sequence[AgainstBest]) -> str:
@@ -130,7 +122,7 @@ def _explain(tables: Mapping[str, Values], best: str, chosen: str, against: Sequ
     basis = f"{seeds} seed{'s' if seeds > 1 else ''} and {clips} clips"
     open_settings = [test.label for test in against if not test.worse]
     if not open_settings:
-        sentence = f"{best} is better than every other setting (Holm-adjusted p at most {ALPHA}), over {basis}."
+        sentence = f"{best} is better than every other setting (adjusted p at most {ALPHA}), over {basis}."
     elif len(open_settings) == len(against):
         widest = max(max(abs(test.low), abs(test.high)) for test in against)
         sentence = (

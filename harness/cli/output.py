@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+_WIDTH_OF_FILES = 240
+"""Columns of a table that goes into a file or pipe."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
@@ -31,7 +34,7 @@ def print_rows(
     table = Table(*columns, title=title, title_justify="left", header_style="bold", show_edge=False)
     for row in rows:
         table.add_row(*(Text("" if row.get(name) is None else str(row[name])) for name in columns))
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES)
     console.print(table)
 
 

@@ -13,7 +13,7 @@ from clapstick.harness.cli.output import JsonOption, note, print_json, print_row
 if TYPE_CHECKING:
     from clapstick.harness.run import RunOutcome
     from clapstick.harness.settings import RunSettings
-    from clapstick.protocols.archive import RunArchive
+    from clapstick.protocols.archive import ErrorRecord, RunArchive
     from clapstick.systems.card import ParameterValue
 
 ProtocolArgument = Annotated[str, typer.Argument(help="Name of a protocol, or a TOML file.")]
@@ -223,13 +223,24 @@ def _finish(outcome: RunOutcome, *, as_json: bool, report: bool = True) -> None:
 
         page = build_report(outcome.archive.root)
     print_leaderboard(outcome.archive, page, as_json=as_json)
-    for error in outcome.failures:
-        note(f"clapstick: {error.system or 'data'}: {error.problem}")
+    for line in failure_lines(outcome.failures):
+        note(f"clapstick: {line}")
     if outcome.failures:
         note(
             f"clapstick: {len(outcome.failures)} failures are listed in {outcome.archive.root / 'errors.jsonl'}"
         )
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def failure_lines(failures: Sequence[ErrorRecord]) -> list[str]:
+    """Return one line a kind of failure of a system: the first problem, and how many more there are like it."""
+    groups: dict[tuple[str, str], list[ErrorRecord]] = {}
+    for error in failures:
+        groups.setdefault((error.system or "data", error.problem.what), []).append(error)
+    return [
+        f"{system}: {errors[0].problem}" + (f" (and {len(errors) - 1} more like it)" if len(errors) > 1 else "")
+        for (system, _), errors in groups.items()
+    ]
 
 
 def print_leaderboard(archive: RunArchive, page: Path | None, *, as_json: bool) -> None:

@@ -1,0 +1,151 @@
+"""``clapstick ablate``: sweeps over settings of the two-stage system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clapstick.harness.cli.output import JsonOption, note, print_json, print_rows
+
+if TYPE_CHECKING:
+    from clapstick.harness.ablate.results import SweepResults
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("ablate")(ablate)
+
+
+def ablate(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a shipped sweep, or a TOML file.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder with the train and test splits.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="RUNS", help="Folder that sweeps share their points in.")
+    ],
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what it will cost, from a timed probe.")
+    ] = False,
+    halving: Annotated[
+        bool, typer.Option("--halving", help="Train all settings shortly, go on with the better half, twice.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Points side by side; as many as cores and memory allow where left out."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Train, generate and score over a grid of settings and seeds; stopped, it goes on where it was.
+
+    Example: clapstick ablate bins --data synthetic-hits --out runs/ablations --plan
+
+    Shipped: bins, smoothing, onset-joint, features, prompt, guidance, steps.
+    Ends with 1 where a point failed; the others are in the table.
+    """
+    from clapstick.harness.ablate.execute import forecast, run_points
+    from clapstick.harness.ablate.halving import run_halving
+    from clapstick.harness.ablate.resolve import check_keys
+    from clapstick.harness.ablate.results import collect
+    from clapstick.harness.ablate.sweep import find_sweep, points_of
+    from clapstick.harness.cli import EXIT_PARTIAL
+    from clapstick.harness.workers import default_workers
+
+    wanted = find_sweep(sweep)
+    check_keys(wanted)
+    points = list(points_of(wanted))
+    count = workers or default_workers()
+    if plan:
+        cost = forecast(wanted, points, data, out, count)
+        rows = [
+            {
+                "sweep": wanted.name,
+                "points": cost.points,
+                "done": cost.done,
+                "hours": cost.hours,
+                "disk (GB)": cost.disk_gb,
+                "side by side": cost.workers,
+            }
+        ]
+        print_rows(rows, list(rows[0]), as_json=as_json)
+        return
+    carry_out = run_halving if halving else run_points
+    outcomes = carry_out(wanted, points, data, out, count, device)
+    results = collect(wanted, outcomes)
+    page = write_results(results, out / wanted.name)
+    if as_json:
+        print_json(
+            {
+                "page": str(page),
+                "table": _records(results),
+                "choice": results.choice.text if results.choice else None,
+                "failures": [{"point": name, "problem": str(problem)} for name, problem in results.failures],
+            }
+        )
+    else:
+        shown = results.table[results.table.score == wanted.choose]
+        rows = [
+            {
+                "setting": r.setting,
+                "system": r.system,
+                "mean": None if r.reason else f"{r.mean:.4g}",
+                "95 % interval": None if r.reason else f"{r.low:.4g} to {r.high:.4g}",
+                "seeds": r.seeds,
+                "why not": r.reason,
+            }
+            for r in shown.itertuples()
+        ]
+        print_rows(rows, list(rows[0]), as_json=False, title=wanted.choose)
+        if results.choice:
+            typer.echo(results.choice.text)
+        typer.echo(str(page))
+    for name, problem in results.failures:
+        note(f"clapstick: {name}: {problem}")
+    if results.failures:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def write_results(results: SweepResults, folder: Path) -> Path:
+    """Write table.csv, table.json, the figures and the page of a sweep."""
+    from clapstick.protocols.archive import write_json, write_text
+    from clapstick.reports.ablation import SweepPage, write_sweep_page
+
+    sweep, choice = results.sweep, results.choice
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "table.csv", results.table.drop(columns=["seconds"]).to_csv(index=False))
+    write_json(folder / "table.json", {"sweep": sweep.model_dump(mode="json"), "rows": _records(results)})
+    tests = choice.against_best if choice else ()
+    return write_sweep_page(
+        SweepPage(
+            title=sweep.title,
+            question=sweep.question,
+            paper=sweep.paper,
+            system=sweep.system,
+            choose=sweep.choose,
+            verdict=choice.text if choice else "No choice: fewer than two settings worked under every seed.",
+            seeds=sweep.seeds,
+            table=results.table,
+            against_best=[
+                {
+                    "setting": test.label,
+                    "difference": f"{test.difference:.3g}",
+                    "p": f"{test.p_adjusted:.3g}",
+                    "interval": f"{test.low:.3g} to {test.high:.3g}",
+                    "verdict": "worse" if test.worse else "not told apart",
+                }
+                for test in tests
+            ],
+            failures=[(name, str(problem)) for name, problem in results.failures],
+            notes=sweep.notes,
+        ),
+        folder,
+    )
+
+
+def _records(results: SweepResults) -> list[dict[str, object]]:
+    table = results.table.astype(object)
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in table.where(table.notna(), None).to_dict("records")
+    ]

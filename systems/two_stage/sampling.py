@@ -115,8 +115,6 @@ def draw(
     return sample
 
 
-def _noise(
-    shape: Sequence[int], generators: Sequence[torch.Generator], device: torch.device | str
-) -> Tensor:
+def _noise(shape: Sequence[int], generators: Sequence[torch.Generator], device: torch.device | str) -> Tensor:
     drawn = torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators])
     return drawn.to(device)

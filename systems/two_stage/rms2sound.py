@@ -1,0 +1,314 @@
+"""Stage 2: an RMS envelope and a prompt's embedding become sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from clapstick.systems.two_stage.audioldm import UNetShape, make_unet, make_vae, make_vocoder
+from clapstick.systems.two_stage.checkpoints import load_strictly, read_checkpoint, save_checkpoint
+from clapstick.systems.two_stage.envelope import Envelope
+from clapstick.systems.two_stage.mel import (
+    BINS,
+    FRAMES_PER_LATENT,
+    HOP,
+    SAMPLE_RATE,
+    smooth_energy,
+    to_mel_frames,
+)
+from clapstick.systems.two_stage.rms_controlnet import EnergyHint, RMSControlNet, RMSHint, controlled_unet
+from clapstick.systems.two_stage.sampling import Prediction, Sampling, draw
+from clapstick.systems.two_stage.stage_one_windows import window_starts
+from clapstick.systems.two_stage.tiny_codec import GriffinLim, PatchCodec, TimbreEncoder, mu_law_control
+
+MEL_RATE = SAMPLE_RATE / HOP
+_TINY_LATENT_BINS = 4
+_LATENT_BINS = 16
+
+
+class RMS2SoundConfig(BaseModel):
+    """Everything that shapes stage 2."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    unet: UNetShape
+    codec: Literal["audioldm-vae", "patches"] = "audioldm-vae"
+    vocoder: Literal["hifi-gan", "griffin-lim"] = "hifi-gan"
+    prompts: Literal["clap", "timbre"] = "clap"
+    control: Literal["rms", "mu-law-rms", "energy"] = "rms"
+    """What the hint is told: amplitudes, amplitudes through mu-law, or the mean log-mel."""
+    window_frames: int = Field(multiple_of=32)
+    """Mel frames of a window; AudioLDM's U-Net halves a quarter of it three times."""
+    fade_frames: int = Field(ge=0)
+    """Mel frames in which two windows are faded into each other."""
+    prediction: Prediction = "epsilon"
+    scaling_factor: float = 0.9227914214134216
+    """Of the VAE; official checkpoints hold their own."""
+    vocabulary: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    output_gain: Literal["none", "peak-0.8", "match-rms"] = "none"
+    """``peak-0.8`` as released, which loses the level that the envelope asks for."""
+
+
+CONFIGS: Mapping[str, RMS2SoundConfig] = {
+    config.name: config
+    for config in (
+        RMS2SoundConfig(name="video-foley", unet=UNetShape(), window_frames=1024, fade_frames=24),
+        RMS2SoundConfig(
+            name="rewas",
+            unet=UNetShape(widths=(192, 384, 576, 960), heads=(6, 12, 18, 30)),
+            control="energy",
+            window_frames=512,
+            fade_frames=12,
+            sampling=Sampling(guidance=3.0, guided="prompt-and-control"),
+        ),
+        RMS2SoundConfig(
+            name="tiny",
+            unet=UNetShape(
+                latent_channels=16, widths=(32, 64, 96), heads=(2, 4, 6), layers=1, prompt_dim=16, groups=8
+            ),
+            codec="patches",
+            vocoder="griffin-lim",
+            prompts="timbre",
+            control="mu-law-rms",
+            window_frames=256,
+            fade_frames=32,
+            prediction="v_prediction",
+            sampling=Sampling(steps=25, eta=0.0, guidance=2.0),
+        ),
+    )
+}
+
+
+class VAECodec(nn.Module):
+    """AudioLDM's mel VAE as a codec with scaled latents."""
+
+    def __init__(self, scaling_factor: float) -> None:
+        super().__init__()
+        self.vae = make_vae(scaling_factor)
+
+    def encode(self, mel: Tensor) -> Tensor:
+        """Map (batch, frames, 64) to the mean latent, (batch, 8, frames / 4, 16)."""
+        latent: Tensor = self.vae.encode(mel[:, None]).latent_dist.mean
+        return latent * self.vae.config.scaling_factor
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Map (batch, 8, frames, 16) to (batch, 4 * frames, 64)."""
+        mel: Tensor = self.vae.decode(latent / self.vae.config.scaling_factor).sample
+        return mel[:, 0]
+
+
+class RMS2Sound(nn.Module):
+    """All networks of stage 2: codec, U-Net, ControlNet, vocoder and, in tiny, the prompt encoder."""
+
+    def __init__(self, config: RMS2SoundConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.unet: Any = make_unet(config.unet)
+        tiny = config.codec == "patches"
+        self.codec: PatchCodec | VAECodec = PatchCodec() if tiny else VAECodec(config.scaling_factor)
+        self.latent_bins = _TINY_LATENT_BINS if tiny else _LATENT_BINS
+        channels = config.unet.latent_channels
+        hint = (
+            EnergyHint(channels, self.latent_bins, config.unet.widths[0])
+            if config.control == "energy"
+            else RMSHint(channels)
+        )
+        self.controlnet = RMSControlNet(self.unet, hint)
+        self.vocoder: Any = GriffinLim() if config.vocoder == "griffin-lim" else make_vocoder()
+        self.timbre = TimbreEncoder(config.vocabulary) if config.prompts == "timbre" else None
+
+    def control_of(self, curves: Tensor) -> Tensor:
+        """Turn curves of shape (batch, window_frames) into what the hint takes."""
+        if self.config.control == "rms":
+            return curves[:, None, :, None]
+        if self.config.control == "mu-law-rms":
+            return mu_law_control(curves)[:, None, :, None]
+        return self.codec.encode(curves[:, :, None].expand(-1, -1, BINS).contiguous())
+
+    def to_samples(self, latents: Tensor) -> Tensor:
+        """Decode latents to sound, shape (batch, 160 * window_frames)."""
+        samples: Tensor = self.vocoder(self.codec.decode(latents))
+        return samples.reshape(latents.shape[0], -1)[:, : self.config.window_frames * HOP]
+
+    def predict(
+        self, sample: Tensor, timestep: Tensor, prompts: Tensor, nulls: Tensor, control: Tensor | None,
+        *, prompted: bool, controlled: bool,
+    ) -> Tensor:  # fmt: skip
+        """Predict noise or velocity with or without prompt and control; no control at all where it is None."""
+        told = prompts if prompted else nulls
+        steps = timestep.expand(sample.shape[0])
+        given = control if controlled or control is None else torch.zeros_like(control)
+        residuals = None if given is None else self.controlnet(sample, steps, given, told)
+        return controlled_unet(self.unet, sample, steps, told, residuals)
+
+
+@dataclass(frozen=True)
+class Order:
+    """One sound that is asked for."""
+
+    prompt: Tensor
+    """Embedding, shape (prompt_dim,)."""
+    envelope: Envelope | None
+    """None makes sound from the prompt alone."""
+    duration_s: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Sound and what happened on the way."""
+
+    samples: NDArray[np.float32]
+    """Mono at 16 kHz, shape (round(duration_s * 16000),)."""
+    warnings: tuple[str, ...] = ()
+
+
+@torch.no_grad()
+def render(
+    model: RMS2Sound,
+    order: Order,
+    null_prompt: Tensor,
+    *,
+    sampling: Sampling | None = None,
+    batch: int = 8,
+) -> Rendered:
+    """Make one sound of any length: windows, the last one aligned to the end, faded where they meet.
+
+    Parameters
+    ----------
+    model : RMS2Sound
+    order : Order
+    null_prompt : Tensor, shape (prompt_dim,)
+        What the null branch of the guidance is told.
+    sampling : Sampling, optional
+        In place of the configuration's.
+    batch : int
+        Windows at once; halved, with a warning, where the GPU's memory does not suffice.
+    """
+    config = model.config
+    device = next(model.parameters()).device
+    frames = max(config.window_frames, -(-round(order.duration_s * SAMPLE_RATE) // HOP))
+    starts = window_starts(frames, config.window_frames, config.window_frames - config.fade_frames)
+    controls = None
+    if order.envelope is not None:
+        curve = _control_curve(order.envelope, frames, config)
+        cut = np.stack([curve[start : start + config.window_frames] for start in starts]).astype(np.float32)
+        controls = model.control_of(torch.from_numpy(cut).to(device))
+    pieces: list[NDArray[np.float64]] = []
+    warnings: list[str] = []
+    first = 0
+    while first < len(starts):
+        last = min(len(starts), first + batch)
+        try:
+            generators = [torch.Generator().manual_seed(order.seed + index) for index in range(first, last)]
+            some = None if controls is None else controls[first:last]
+            latents = _draw(model, order.prompt, null_prompt, some, sampling or config.sampling, generators)
+            pieces += list(model.to_samples(latents).double().cpu().numpy())
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+            batch //= 2
+            torch.cuda.empty_cache()
+            warnings.append(f"out of GPU memory: went on with {batch} windows at once")
+            continue
+        first = last
+    samples = cross_fade(pieces, [start * HOP for start in starts], config.fade_frames * HOP)
+    samples = samples[: round(order.duration_s * SAMPLE_RATE)]
+    return Rendered(_with_gain(samples, order, config).astype(np.float32), tuple(warnings))
+
+
+def _draw(
+    model: RMS2Sound,
+    prompt: Tensor,
+    null_prompt: Tensor,
+    control: Tensor | None,
+    sampling: Sampling,
+    generators: Sequence[torch.Generator],
+) -> Tensor:
+    config = model.config
+    device = next(model.parameters()).device
+    prompts = prompt.to(device).expand(len(generators), -1)
+    nulls = null_prompt.to(device).expand(len(generators), -1)
+
+    def predict(sample: Tensor, timestep: Tensor, *, prompted: bool, controlled: bool) -> Tensor:
+        return model.predict(
+            sample, timestep, prompts, nulls, control, prompted=prompted, controlled=controlled
+        )
+
+    shape = (config.unet.latent_channels, config.window_frames // FRAMES_PER_LATENT, model.latent_bins)
+    return draw(predict, shape, sampling, config.prediction, generators, device)
+
+
+def _control_curve(envelope: Envelope, frames: int, config: RMS2SoundConfig) -> NDArray[np.float64]:
+    if config.control == "energy":
+        return smooth_energy(envelope.amplitudes, frames)
+    return to_mel_frames(envelope.amplitudes, frames, envelope.rate)
+
+
+def cross_fade(pieces: Sequence[NDArray[np.float64]], starts: Sequence[int], fade: int) -> NDArray[np.float64]:
+    """Join sounds; where one begins before the other ends, it is faded in over at most `fade` samples.
+
+    Parameters
+    ----------
+    pieces : sequence of ndarray, shape (samples,)
+    starts : sequence of int
+        Rising first samples.
+    fade : int
+        What is left of a longer overlap belongs to the later piece.
+    """
+    joined = np.zeros(max(start + piece.size for start, piece in zip(starts, pieces, strict=True)))
+    end = 0
+    for start, piece in zip(starts, pieces, strict=True):
+        overlap = min(max(0, end - start), piece.size)
+        length = min(fade, overlap)
+        ramp = (np.arange(length) + 0.5) / max(1, length)
+        joined[start : start + length] *= 1 - ramp
+        joined[start : start + length] += ramp * piece[:length]
+        joined[start + length : start + piece.size] = piece[length:]
+        end = start + piece.size
+    return joined
+
+
+def _with_gain(samples: NDArray[np.float64], order: Order, config: RMS2SoundConfig) -> NDArray[np.float64]:
+    peak = float(np.abs(samples).max(initial=0.0))
+    if config.output_gain == "none" or peak == 0.0:
+        return samples
+    if config.output_gain == "peak-0.8":
+        return samples * (0.8 / peak)
+    if order.envelope is None:
+        return samples
+    wanted = float(np.sqrt((order.envelope.amplitudes**2).mean()))
+    return samples * (wanted / float(np.sqrt((samples**2).mean())))
+
+
+def save_rms2sound(path: Path, model: RMS2Sound, extra: Mapping[str, Any], *, half: bool = False) -> None:
+    """Write the trained networks; `half` stores 16-bit numbers."""
+    tensors = {
+        name: tensor.half() if half and tensor.is_floating_point() else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    save_checkpoint(path, tensors, model.config, extra)
+
+
+def load_rms2sound(path: Path) -> RMS2Sound:
+    """Load what `save_rms2sound` wrote.
+
+    Raises
+    ------
+    ClapstickError
+        If the file belongs to another network.
+    """
+    config, tensors, _ = read_checkpoint(path, RMS2SoundConfig)
+    model = RMS2Sound(config)
+    load_strictly(model, {name: tensor.float() for name, tensor in tensors.items()}, path)
+    return model.eval()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,13 @@ from numpy.typing import NDArray
 from clapstick.metrics.base import Array, Combiner, Direction, NotComputableError, Statistics
 from clapstick.metrics.combiners import ScoreOfSet
 from clapstick.metrics.uncertainty import (
+    accelerated_interval,
     bootstrap_means,
     cluster_numbers,
     jackknife,
     jackknife_groups,
     leave_group_out,
-    percentile_interval,
+    means_without_each,
     require_clusters,
     student_quantile,
     student_two_sided_p,
@@ -224,20 +224,20 @@ def _mean_test(
     clusters = int(numbers.max()) + 1
     sums = np.bincount(numbers, weights=differences).astype(np.float64)
     draws = bootstrap_means(differences, sources, rng, resamples)
-    low, high = percentile_interval(draws, clusters, level=level)
+    difference = float(differences.mean())
+    left_out = means_without_each(differences, sources)
+    low, high = accelerated_interval(draws, difference, left_out, level=level)
     return PairedTest(
         system_a=a,
         system_b=b,
-        difference=float(differences.mean()),
+        difference=difference,
         low=low,
         high=high,
         p=(p := sign_flip_p(sums, rng, permutations)),
         p_holm=p,
         clips=len(differences),
         clusters=clusters,
-        detectable=minimum_detectable_difference(
-            float(draws.std(ddof=1)) * sqrt(clusters / (clusters - 1)), clusters
-        ),
+        detectable=minimum_detectable_difference(jackknife(difference, left_out).standard_error, clusters),
         method=f"sign flips of {clusters} source videos",
     )
 

@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,8 +60,9 @@ def read_state_dict(
         If the file is missing, truncated, holds code, or holds no tensors.
     """
     content = _read(path, model)
-    if key is not None and isinstance(content.get(key), Mapping):
-        content = content[key]
+    nested = content.get(key) if key is not None else None
+    if isinstance(nested, Mapping):
+        content = nested
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise WrongWeightsError(
@@ -143,7 +145,7 @@ def _read_safetensors(path: Path) -> Mapping[str, object]:
         raise WrongWeightsError(f"{path} is truncated or no safetensors file. {fetch_again(path)}") from error
 
 
-def _numpy_data_types() -> list[object]:
+def _numpy_data_types() -> list[Any]:
     """Return the NumPy types that training scripts leave beside the tensors; they hold data only."""
     import numpy as np
     from numpy._core import multiarray  # type: ignore[import-not-found,unused-ignore]

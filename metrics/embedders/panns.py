@@ -29,7 +29,7 @@ from clapstick.metrics.embedders.front_end import (
     resample_kaiser_best,
     through_pcm16,
 )
-from clapstick.metrics.embedders.winograd import quickest
+from clapstick.metrics.embedders.winograd import channels_last, quickest
 
 _SHORTEST_FRAMES = 32
 """Five poolings by two leave one frame of these."""
@@ -98,7 +98,7 @@ class Cnn14(nn.Module):
     def forward(self, waveforms: Tensor) -> dict[str, Tensor]:
         """Map (batch, samples) to ``embedding`` (batch, 2048), after ReLU, and ``logits`` (batch, 527)."""
         at_once = 1 if waveforms.device.type == "cpu" else len(waveforms)
-        x = torch.cat([self._early(group) for group in waveforms.split(at_once)])
+        x = torch.cat([self._early(group) for group in torch.split(waveforms, at_once)])
         x = self.conv_block6(self.conv_block5(x, (2, 2)), (1, 1)).mean(dim=3)
         embedding = functional.relu_(self.fc1(x.amax(dim=2) + x.mean(dim=2)))
         return {"embedding": embedding, "logits": self.fc_audioset(embedding)}
@@ -146,7 +146,7 @@ def prepare_for_inference(network: Cnn14, device: str) -> Cnn14:
                     convolution = quickest(convolution, tile)
                 setattr(block, f"conv{number}", convolution)
                 setattr(block, f"bn{number}", nn.Identity())
-    return network.to(device, memory_format=torch.channels_last)
+    return channels_last(network, device)
 
 
 def load_wavegram(weights: Mapping[str, Path], device: str) -> AudioEmbedder:

@@ -10,7 +10,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from clapstick.metrics.embedders.base import EmbedderCard, Setting
+from clapstick.metrics.base import NotComputableError
+from clapstick.metrics.embedders.base import EmbedderCard, Kind, Setting
 
 ENTRY_POINT_GROUP = "clapstick.embedders"
 _HERE = "clapstick.metrics.embedders"
@@ -103,8 +104,8 @@ _CARDS = (
 
 
 @cache
-def embedders() -> Mapping[str, EmbedderCard]:
-    """Return every embedder's card by name; other packages add theirs by ``clapstick.embedders`` entry points.
+def embedders(kind: Kind) -> Mapping[str, EmbedderCard]:
+    """Return the cards of one kind by name; other packages add theirs by ``clapstick.embedders`` entry points.
 
     Raises
     ------
@@ -115,21 +116,23 @@ def embedders() -> Mapping[str, EmbedderCard]:
     """
     found: dict[str, EmbedderCard] = {}
     for card in (*_CARDS, *_outside_cards()):
+        if card.kind != kind:
+            continue
         if card.name in found:
-            raise ValueError(f"two embedders are called {card.name!r}")
+            raise ValueError(f"two {kind} embedders are called {card.name!r}")
         found[card.name] = card
     return found
 
 
-def embedder(name: str) -> EmbedderCard:
-    """Return one card; raise `KeyError` that lists the names where there is none."""
-    cards = embedders()
+def embedder(name: str, kind: Kind = "audio") -> EmbedderCard:
+    """Return one card; raise `NotComputableError` that lists the names where there is none."""
+    cards = embedders(kind)
     if name not in cards:
-        raise KeyError(f"no embedder is called {name!r}; there are {', '.join(cards)}")
+        raise NotComputableError(f"no {kind} embedder is called {name!r}; there are {', '.join(cards)}")
     return cards[name]
 
 
-def load_embedder(name: str, weights: Mapping[str, Path], device: str = "cpu") -> Any:
+def load_embedder(name: str, weights: Mapping[str, Path], device: str = "cpu", kind: Kind = "audio") -> Any:
     """Load an embedder's network from its official files.
 
     Parameters
@@ -140,6 +143,8 @@ def load_embedder(name: str, weights: Mapping[str, Path], device: str = "cpu") -
         Weight name -> local file, for every name in the card's `weights`.
     device
         ``cpu``, ``cuda`` or ``cuda:0``.
+    kind
+        CLAP models have an audio and a text embedder of one name.
 
     Returns
     -------
@@ -152,11 +157,9 @@ def load_embedder(name: str, weights: Mapping[str, Path], device: str = "cpu") -
         If a file is missing, damaged, unsafe or for another model (`WrongWeightsError`), or an optional package
         is missing.
     """
-    card = embedder(name)
+    card = embedder(name, kind)
     missing = [weight for weight in card.weights if weight not in weights]
     if missing:
-        from clapstick.metrics.base import NotComputableError
-
         raise NotComputableError(
             f"{name} needs the weights {', '.join(missing)}: `clapstick weights fetch {missing[0]}`"
         )

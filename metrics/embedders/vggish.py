@@ -24,7 +24,7 @@ from clapstick.metrics.embedders.front_end import (
     resample_resampy,
     through_pcm16,
 )
-from clapstick.metrics.embedders.winograd import quickest
+from clapstick.metrics.embedders.winograd import channels_last, quickest
 
 SAMPLE_RATE = 16000
 _WINDOW = 400
@@ -80,7 +80,7 @@ def log_mel_examples(waveform: Waveform) -> NDArray[np.float32]:
     patches = len(frames) // _PATCH_FRAMES
     spectrum = np.abs(np.fft.rfft(frames[: patches * _PATCH_FRAMES] * _hann(), _FFT))
     logmel = np.log(spectrum @ _mel_bank() + _LOG_OFFSET)
-    return logmel.reshape(patches, 1, _PATCH_FRAMES, -1).astype(np.float32)
+    return np.asarray(logmel.reshape(patches, 1, _PATCH_FRAMES, -1), dtype=np.float32)
 
 
 def postprocess(embeddings: Tensor, eigenvectors: Tensor, means: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def _load(weights: Mapping[str, Path], device: str) -> VGGish:
         for index, layer in enumerate(network.features):
             if isinstance(layer, nn.Conv2d):
                 network.features[index] = quickest(layer)
-    return network.to(device, memory_format=torch.channels_last)
+    return channels_last(network, device)
 
 
 def _fadtk_windows(waveform: Waveform, sample_rate: int) -> NDArray[np.float32]:
@@ -132,7 +132,7 @@ def _convolution(channels_in: int, channels_out: int) -> tuple[nn.Module, nn.Mod
 
 @lru_cache(maxsize=1)
 def _hann() -> NDArray[np.float64]:
-    return 0.5 - 0.5 * np.cos(2 * np.pi / _WINDOW * np.arange(_WINDOW))
+    return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi / _WINDOW * np.arange(_WINDOW)))
 
 
 @lru_cache(maxsize=1)

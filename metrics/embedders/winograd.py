@@ -7,11 +7,13 @@ over the two axes. Each of the three steps is one matrix product, so the work is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Network = TypeVar("Network", bound=nn.Module)
 Matrix = tuple[tuple[float, ...], ...]
 
 
@@ -62,6 +64,15 @@ def quickest(convolution: nn.Conv2d, tile: tuple[int, int] = (4, 4)) -> nn.Modul
     return WinogradConv2d(convolution, tile) if worthwhile else convolution
 
 
+def channels_last(network: Network, device: str) -> Network:
+    """Move a network to a device with its kernels in the layout that convolutions are fastest in."""
+    network.to(device)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return network
+
+
 class WinogradConv2d(nn.Module):
     """A 3 x 3 convolution with padding 1; channels-last in memory. For inference on a CPU.
 
@@ -93,7 +104,7 @@ class WinogradConv2d(nn.Module):
         images = x.permute(0, 2, 3, 1)
         rows, columns = self._tiles(images)
         fitting = max(1, _CACHED_FLOATS // (len(self.kernels) * rows * columns * images.shape[3]))
-        done = [self._convolve(group) for group in images.split(fitting)]
+        done = [self._convolve(group) for group in torch.split(images, fitting)]
         return (done[0] if len(done) == 1 else torch.cat(done)).permute(0, 3, 1, 2)
 
     def _tiles(self, images: Tensor) -> tuple[int, int]:

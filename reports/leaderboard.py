@@ -241,9 +241,7 @@ def _span(low: int, high: int) -> str:
 
 def _comparable(signature: str) -> str:
     """Return a signature without what names the system's own clip count."""
-    return "|".join(
-        part for part in signature.split("|") if not part.startswith(("n:", "clips:", "clip_list:"))
-    )
+    return "|".join(part for part in signature.split("|") if not part.startswith(("n:", "param.clips:")))
 
 
 def _common_signature(data: RunData, column: Column) -> str:

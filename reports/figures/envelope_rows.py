@@ -67,7 +67,7 @@ def _sounds(data: RunData, clip: Clip) -> dict[str, Audio]:
     competing = {system.name for system in data.competitors}
     order = [REFERENCE, *(name for name in names if name in competing)]
     order += [name for name in names if name not in order]
-    found = {}
+    found: dict[str, Audio] = {}
     for name in order:
         audio = _read(data.archive.audio_wav(name, clip))
         if audio is not None and len(found) < MOST_SYSTEMS:

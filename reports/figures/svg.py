@@ -134,7 +134,7 @@ def label_for(value: float) -> str:
 
 
 def _nice(rough: float) -> float:
-    power = 10 ** math.floor(math.log10(rough))
+    power = 10.0 ** math.floor(math.log10(rough))
     return next(size * power for size in (1, 2, 5, 10) if size * power >= rough - 1e-12)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
+from clapstick.metrics.signature import Signature
 from clapstick.protocols.archive import (
     ComparisonRecord,
     ErrorRecord,
@@ -353,6 +356,7 @@ def _write_scores(
                     }
                 )
             summary.append(_mean_score(system, column, list(values.values()), missing))
+            _write_statistics(archive, system, column, clips, values)
         summary.append(_not_computed(system, tuple(clip.id for clip in clips)))
     with atomic(archive.root / "scores.parquet") as temporary:
         pd.DataFrame(rows).to_parquet(temporary)
@@ -360,6 +364,21 @@ def _write_scores(
         archive.root / "summary.json", {"scores": [record.model_dump(mode="json") for record in summary]}
     )
     _write_comparisons(archive, systems, len(clips))
+
+
+def _write_statistics(
+    archive: RunArchive,
+    system: BuiltSystem,
+    column: BuiltColumn,
+    clips: Sequence[Clip],
+    values: Mapping[str, float],
+) -> None:
+    stems = {clip.id: clip.file_stem for clip in clips}
+    arrays = {f"{stems[clip]}/value": np.array(value) for clip, value in values.items()}
+    known = {stem: ("key", None if clip in values else "no sound") for clip, stem in stems.items()}
+    path = archive.root / "statistics" / system.name / f"{column.metric}@{column.convention}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, path, {"clips": json.dumps(known)})
 
 
 def _reason(system: BuiltSystem, clip: Clip, gone: set[tuple[str, str]]) -> str | None:
@@ -382,7 +401,17 @@ def _mean_score(
         n=len(values),
         direction=column.direction,
         unit=column.unit,
-        signature=f"metric:{column.metric}|convention:{column.convention}|rate:16000|n:{len(values)}|version:0.1.0",
+        signature=str(
+            Signature(
+                metric=column.metric,
+                convention=column.convention,
+                n=len(values),
+                rate=SAMPLE_RATE,
+                resampler="soxr_hq",
+                seed=0,
+                version="0.1.0",
+            )
+        ),
         missing=missing,
         interval_method="bootstrap of 2 source videos, 1000 resamples, percentile expanded",
     )

@@ -236,7 +236,7 @@ def test_the_drawer_says_how_a_value_was_computed(page: Page, page_path: Path) -
     drawer = page.locator("#drawer")
     assert drawer.is_visible()
     text = drawer.inner_text()
-    assert "metric:e-l1|convention:v2s|rate:16000|n:3|version:0.1.0" in text
+    assert "metric:e-l1|convention:v2s|n:3|rate:16000|resampler:soxr_hq|seed:0|version:0.1.0" in text
     assert "3 of 4" in text
     page.keyboard.press("Escape")
     assert not drawer.is_visible()

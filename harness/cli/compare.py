@@ -1,0 +1,100 @@
+"""``clapstick compare``: several runs beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clapstick.harness.cli.output import JsonOption, note, print_json, print_rows
+
+if TYPE_CHECKING:
+    from clapstick.reports.compare import RunComparison
+
+RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN_A RUN_B [RUN...]", help="Run archives.")]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="KEY", help="Setting that may differ, as version or library.numpy."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compare")(compare)
+
+
+def compare(runs: RunsArgument, allow: AllowOption = None, as_json: JsonOption = False) -> None:
+    """Put runs side by side where their signatures agree, and say what got better or worse.
+
+    Example: clapstick compare runs/before runs/after --allow version
+
+    Ends with 0 when all columns could be merged, with 1 when some are kept apart; what differs is named.
+    """
+    from clapstick.harness.cli import EXIT_PARTIAL
+    from clapstick.reports.compare import compare_runs
+
+    found = compare_runs(runs, allow=allow or ())
+    if as_json:
+        print_json(_document(found))
+    else:
+        _print(found)
+    if found.separated:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _document(found: RunComparison) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {
+        "runs": list(found.runs),
+        "merged": [{"run": item.run, **item.score.model_dump(mode="json")} for item in found.merged],
+        "separated": [asdict(item) for item in found.separated],
+        "changes": [asdict(item) for item in found.changes],
+    }
+
+
+def _print(found: RunComparison) -> None:
+    rows = [
+        {
+            "metric": f"{item.score.metric}@{item.score.convention}",
+            "system": item.score.system,
+            "run": item.run,
+            "value": _number(item.score.value),
+            "interval": _interval(item.score.ci_low, item.score.ci_high),
+            "clips": item.score.n,
+        }
+        for item in found.merged
+        if item.score.value is not None
+    ]
+    print_rows(rows, ["metric", "system", "run", "value", "interval", "clips"], as_json=False, title="Merged")
+    if found.changes:
+        changes = [
+            {
+                "metric": f"{change.metric}@{change.convention}",
+                "system": change.system,
+                "verdict": change.verdict,
+                "before": _number(change.value_a),
+                "after": _number(change.value_b),
+                "difference": f"{_number(change.difference)} {_interval(change.ci_low, change.ci_high)}",
+                "p (Holm)": "" if change.p_holm is None else f"{change.p_holm:.3g}",
+                "clips": change.clips or "",
+                "why": change.reason,
+            }
+            for change in found.changes
+        ]
+        columns = ["metric", "system", "verdict", "before", "after", "difference", "p (Holm)", "clips", "why"]
+        print_rows(changes, columns, as_json=False, title="Changes from the first run")
+    for item in found.separated:
+        listed = "; ".join(f"{key}: {a or '–'} / {b or '–'}" for key, (a, b) in item.differences.items())
+        note(
+            f"clapstick: {item.metric}@{item.convention} of {item.run_a} and {item.run_b} kept apart: {listed}"
+        )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"[{low:.3g}, {high:.3g}]"

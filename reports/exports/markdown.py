@@ -1,0 +1,51 @@
+"""The leaderboard as a Markdown table."""
+
+from __future__ import annotations
+
+import re
+
+from clapstick.reports.leaderboard import Cell, column_name, make_leaderboard
+from clapstick.reports.run_data import RunData
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")
+
+
+def markdown(data: RunData) -> str:
+    """Return the leaderboard with intervals, what is missing, and a signature for every column."""
+    board = make_leaderboard(data)
+    level = f"{data.run.protocol.statistics.level * 100:g}"
+    lines = [f"## {_plain(data.run.protocol.title)}", ""]
+    lines.append(
+        f"{len(data.clips)} clips, {level} % intervals in brackets. **Bold**: a paired test (Holm) tells it "
+        "from every other system; =: tied for best. Controls are not ranked."
+    )
+    heads = [f"{_plain(column_name(column))} {column.arrow}".strip() for column in board.columns]
+    lines += ["", f"| System | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+    for group in board.groups:
+        lines.append(f"| *{_plain(group.title)}* |{' |' * len(heads)}")
+        for row in group.rows:
+            cells = " | ".join(_cell(cell) for cell in row.cells)
+            lines.append(f"| {_plain(row.system.title)} | {cells} |")
+    if board.warnings:
+        lines += ["", *(f"- Warning: {_plain(warning)}" for warning in board.warnings)]
+    if board.missing:
+        lines += ["", "Not computed:", ""]
+        for column, reason, systems in board.missing:
+            lines.append(f"- {_plain(column)}: {_plain(reason)} ({_plain(', '.join(systems))})")
+    lines += ["", "Signatures:", ""]
+    for column in board.columns:
+        score = next(s for s in data.scores if (s.metric, s.convention) == (column.metric, column.convention))
+        lines.append(f"- {_plain(column_name(column))}: {_plain(score.signature)}")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(cell: Cell) -> str:
+    if cell.score is None or cell.score.value is None:
+        return "–"
+    value = f"**{cell.text}**" if cell.mark == "best" else cell.text + (" =" if cell.mark == "tie" else "")
+    return f"{value} [{cell.interval}]" if cell.interval else value
+
+
+def _plain(text: str) -> str:
+    """Escape what Markdown or HTML would read; line breaks become spaces."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

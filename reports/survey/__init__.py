@@ -1,0 +1,1 @@
+"""Listening tests: designs, blinded packets, collection, and the statistics of the answers."""

@@ -88,14 +88,15 @@ def accelerated_interval(
     from scipy.special import ndtr, ndtri
 
     spread = float(draws.std())
-    if spread == 0.0:
+    if spread <= 1e-12 * abs(estimate):  # equal scores up to rounding
         return min(estimate, float(draws.min())), max(estimate, float(draws.max()))
     error = jackknife(estimate, left_out).standard_error
     reach = student_quantile(0.5 + level / 2, len(left_out) - 1) * error / spread
     below = (float((draws < estimate).mean()) + float((draws <= estimate).mean())) / 2
     bias = float(ndtri(min(max(below, 1 / len(draws)), 1 - 1 / len(draws))))
     pull = left_out.mean() - left_out
-    acceleration = float((pull**3).sum()) / (6 * float((pull**2).sum()) ** 1.5)
+    squares = float((pull**2).sum())
+    acceleration = float((pull**3).sum()) / (6 * squares**1.5) if squares > 0 else 0.0
     tails = [float(ndtr(bias + (bias + side) / (1 - acceleration * (bias + side)))) for side in (-reach, reach)]
     low, high = np.quantile(draws, tails)
     return min(estimate, float(low)), max(estimate, float(high))

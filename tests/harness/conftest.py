@@ -1,4 +1,4 @@
-"""A small synthetic data set, made once for the tests of the harness."""
+"""Run settings over the small data set."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ import pytest
 
 from clapstick.harness.settings import RunSettings
 from clapstick.protocols.protocol import find_protocol
-from clapstick.protocols.synthetic.make import make_synthetic_hits
-from clapstick.protocols.synthetic.settings import SyntheticSettings
 from clapstick.systems.registry import find_system
 
 
 @pytest.fixture(scope="session")
-def hits(tmp_path_factory) -> Path:
-    """Four synthetic videos of 2 s with sound and annotations."""
-    settings = SyntheticSettings(train_videos=1, test_videos=4, duration_s=2.0, seed=9)
-    return make_synthetic_hits(
-        settings, tmp_path_factory.mktemp("hits"), workers=2, splits=("test",), progress=False
-    )
+def hits(hits_folder) -> Path:
+    """The small data set."""
+    return hits_folder
 
 
 @pytest.fixture

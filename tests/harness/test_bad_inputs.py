@@ -1,4 +1,4 @@
-"""Bad input through the whole harness: each is named, nothing is lost, the run goes on and ends with exit code 1."""
+"""Bad input through the whole harness: each is named, nothing is lost, the run ends with exit code 1."""
 
 from __future__ import annotations
 
@@ -86,10 +86,10 @@ def test_short_sound_is_padded_and_long_sound_cut_and_both_are_recorded(ran):
         kind: next(clip for clip in archive.read_clips() if clip.video == videos[kind].resolve())
         for kind in ("short audio", "long audio")
     }
-    # Two seconds of picture with 0.7 s of sound: about 1.3 s at 16 kHz are padded (the codec adds a few frames).
+    # Two seconds of picture with 0.7 s of sound: about 1.3 s are padded (the codec adds a few frames).
     short = archive.read_standard("reference", by_kind["short audio"])
     assert short.padded_samples == pytest.approx(1.3 * 16_000, abs=0.1 * 16_000)
-    # The reader takes the picture's one second of the three seconds of sound; what comes after is not the clip's.
+    # The picture's one second is taken of the three seconds of sound; what comes after is not the clip's.
     long = archive.read_standard("reference", by_kind["long audio"])
     assert long.padded_samples == 0
 

@@ -131,7 +131,8 @@ class Scene:
         self._draw_arm(image, number * PATH_RATE // FPS)
         if self._flicker > 0.02:
             level = 256 - int(256 * self._flicker * (0.5 + 0.5 * np.sin(2 * np.pi * 0.7 * time_s)))
-            image[:] = ((np.arange(256) * level) >> 8).astype(np.uint8)[image]
+            dimmed = bytes((shade * level) >> 8 for shade in range(256))
+            image = np.frombuffer(image.tobytes().translate(dimmed), np.uint8).reshape(image.shape)
         return self._through_camera(image, number * PATH_RATE // FPS)
 
     def _through_camera(self, image: Image, point: int) -> Image:
@@ -237,14 +238,14 @@ def _draw_capsule(
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(start[1])
     along_x, along_y = np.float32(end[0] - start[0]), np.float32(end[1] - start[1])
     length = max(float(along_x**2 + along_y**2), 1e-6)
-    share = np.clip((x * along_x + y * along_y) / np.float32(length), 0, 1)
+    share = np.maximum(np.minimum((x * along_x + y * along_y) / np.float32(length), 1), 0)
     away_x, away_y = x - share * along_x, y - share * along_y
     radius = start_radius + share * np.float32(end_radius - start_radius)
     distance = np.sqrt(away_x**2 + away_y**2)
-    weight = np.clip(radius - distance + 0.5, 0, 1)[..., None]
+    weight = np.maximum(np.minimum(radius - distance + 0.5, 1), 0)[..., None]
     light = (0.92 - 0.25 * away_y / np.maximum(radius, 1))[..., None]
     here = image[top:bottom, left:right]
-    body = np.clip(np.asarray(colour, dtype=np.float32) * light, 0, 255)
+    body = np.maximum(np.minimum(np.asarray(colour, dtype=np.float32) * light, 255), 0)
     here[:] = (here + (body - here) * weight + 0.5).astype(np.uint8)
 
 

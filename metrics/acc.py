@@ -140,7 +140,11 @@ def _metric(k: int) -> Metric:
         conventions=(
             Convention(
                 name="topk",
-                summary=f"The reference class is among the {k} highest scores of the system's RMS classes.",
+                summary=(
+                    "The reference class has the highest score of the system's RMS classes."
+                    if k == 1
+                    else f"The reference class is among the {k} highest scores of the system's RMS classes."
+                ),
                 statistics=partial(_top_k, k=k),
                 combiner=MeanOfClips(),
                 source=f"{_CODE} (RMSLoss) in its first release, 2024-12-05; table 1 of Video-Foley",

@@ -37,7 +37,7 @@ def e_l1(reference: Array, generated: Array) -> float:
 
 
 def _v2s(clip: ClipInput, *, normalised: bool = False) -> Statistics:
-    reference, generated = sound_pair(clip, rms.SAMPLE_RATE)
+    reference, generated = sound_pair(clip, sample_rate=rms.SAMPLE_RATE)
     if normalised:
         reference, generated = peak_normalised(reference), peak_normalised(generated)
     return clip_score(e_l1(rms.rms_curve(reference), rms.rms_curve(generated)))
@@ -54,7 +54,8 @@ def _video2rms(clip: ClipInput) -> Statistics:
 
 def _tfoley(clip: ClipInput) -> Statistics:
     reference, generated = (
-        rms.low_pass(rms.centred_rms_curve(peak_normalised(sound))) for sound in sound_pair(clip, TFOLEY_RATE)
+        rms.low_pass(rms.centred_rms_curve(peak_normalised(sound)))
+        for sound in sound_pair(clip, sample_rate=TFOLEY_RATE)
     )
     return clip_score(e_l1(reference, generated))
 
@@ -62,7 +63,7 @@ def _tfoley(clip: ClipInput) -> Statistics:
 def _fol_ai(clip: ClipInput) -> Statistics:
     reference, generated = (
         _moving_average(rms.centred_rms_curve(peak_normalised(sound)))
-        for sound in sound_pair(clip, rms.SAMPLE_RATE)
+        for sound in sound_pair(clip, sample_rate=rms.SAMPLE_RATE)
     )
     return clip_score(e_l1(reference, generated))
 

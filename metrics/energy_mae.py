@@ -16,7 +16,7 @@ _CODE = "naver-ai/rewas@4e09954 eval_MAE.py"
 
 def _statistics(clip: ClipInput, *, smoothed: bool) -> Statistics:
     reference, generated = (
-        mel_energy.energy_curve(sound) for sound in sound_pair(clip, mel_energy.SAMPLE_RATE)
+        mel_energy.energy_curve(sound) for sound in sound_pair(clip, sample_rate=mel_energy.SAMPLE_RATE)
     )
     if smoothed:
         reference, generated = mel_energy.control_curve(reference), mel_energy.control_curve(generated)

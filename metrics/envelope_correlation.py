@@ -36,7 +36,7 @@ def envelope_correlation(reference: Array, generated: Array) -> float:
 
 
 def _statistics(clip: ClipInput) -> Statistics:
-    reference, generated = sound_pair(clip, rms.SAMPLE_RATE)
+    reference, generated = sound_pair(clip, sample_rate=rms.SAMPLE_RATE)
     return clip_score(envelope_correlation(rms.rms_curve(reference), rms.rms_curve(generated)))
 
 

@@ -11,7 +11,7 @@ from clapstick.metrics.waveform import RESAMPLER, sound_pair
 
 
 def _statistics(clip: ClipInput) -> Statistics:
-    reference, generated = sound_pair(clip, log_mel.SAMPLE_RATE)
+    reference, generated = sound_pair(clip, sample_rate=log_mel.SAMPLE_RATE)
     return {"reference": log_mel.log_mel_patches(reference), "generated": log_mel.log_mel_patches(generated)}
 
 

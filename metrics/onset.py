@@ -40,7 +40,7 @@ Score = Callable[[Matching], float]
 
 
 def _condfoleygen(clip: ClipInput, *, score: Score) -> Statistics:
-    reference, generated = sound_pair(clip, SAMPLE_RATE)
+    reference, generated = sound_pair(clip, sample_rate=SAMPLE_RATE)
     targets, found = detect_onsets(reference), detect_onsets(generated)
     if not len(targets) and not len(found):
         raise NotComputableError(
@@ -50,7 +50,7 @@ def _condfoleygen(clip: ClipInput, *, score: Score) -> Statistics:
 
 
 def _clean(clip: ClipInput, *, score: Score) -> Statistics:
-    reference, generated = sound_pair(clip, SAMPLE_RATE)
+    reference, generated = sound_pair(clip, sample_rate=SAMPLE_RATE)
     return clip_score(score(_clean_matching(detect_onsets(reference), generated, "the reference sound")))
 
 
@@ -82,7 +82,7 @@ def _videofoley(clip: ClipInput, *, score: Score) -> Statistics:
 
 
 def _count(clip: ClipInput) -> Statistics:
-    reference, generated = sound_pair(clip, SAMPLE_RATE)
+    reference, generated = sound_pair(clip, sample_rate=SAMPLE_RATE)
     return clip_score(float(len(detect_onsets(reference)) == len(detect_onsets(generated))))
 
 

@@ -31,7 +31,7 @@ def require_sound(waveform: Array, name: str) -> Array:
     return waveform
 
 
-def sound_pair(clip: ClipInput, sample_rate: int) -> tuple[Array, Array]:
+def sound_pair(clip: ClipInput, *, sample_rate: int) -> tuple[Array, Array]:
     """Return reference and generated sound at `sample_rate`, checked and of equal length.
 
     Raises

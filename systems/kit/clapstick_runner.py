@@ -20,8 +20,10 @@ A runner is::
 from __future__ import annotations
 
 import array
+import importlib
 import json
 import os
+import pickle
 import platform
 import random
 import resource
@@ -262,6 +264,56 @@ def stub_modules(*names: str) -> None:
                 sys.modules[part] = types.ModuleType(part)
             if count > 1:
                 setattr(sys.modules[".".join(parts[: count - 1])], parts[count - 1], sys.modules[part])
+
+
+def alias_module(old: str, new: str) -> None:
+    """Let imports of a module that a newer release has moved find it under its new name."""
+    try:
+        importlib.import_module(old)
+    except ModuleNotFoundError:
+        sys.modules[old] = importlib.import_module(new)
+
+
+def load_checkpoint(job: Job, name: str) -> Any:
+    """Load a torch checkpoint of the weights folder.
+
+    Only tensors and plain values are read. A checkpoint that holds other objects can run code of its authors when
+    it is read, so it needs the parameter ``trust_checkpoints``.
+    """
+    import torch
+
+    path = str(job.weight(name))
+    if job.parameters.get("trust_checkpoints", False):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=False)
+        except TypeError:  # torch before 1.13
+            return torch.load(path, map_location="cpu")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, TypeError) as error:
+        raise RuntimeError(
+            name + " holds more than tensors; set trust_checkpoints = true to read it: " + str(error)
+        ) from error
+
+
+def fill(job: Job, model: Any, name: str, *keys: str, strict: bool = False) -> list[str]:
+    """Load a checkpoint into a model; return warnings of what did not fit.
+
+    `keys` lead to the state within the file, as far as they are there. With the parameter ``random_weights`` the
+    model keeps its initial values: that shows whether an installation works before gigabytes are fetched.
+    """
+    if job.parameters.get("random_weights", False):
+        return ["weights are random"]
+    state = load_checkpoint(job, name)
+    for key in keys:
+        state = state.get(key, state)
+    missing, unexpected = model.load_state_dict(state, strict=strict)
+    told = []
+    if missing:
+        told.append("%s lacks %d keys of the model, %s ..." % (name, len(missing), missing[0]))
+    if unexpected:
+        told.append("%s has %d keys that the model lacks, %s ..." % (name, len(unexpected), unexpected[0]))
+    return told
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:

@@ -1,0 +1,64 @@
+"""Lets an installation be tried before there are weights or a GPU: stand-ins for what would be downloaded.
+
+Used by runners where ``random_weights`` is set or the job's device is ``cpu``; never with real weights on a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def cuda_on_cpu() -> None:
+    """Let code that asks for CUDA everywhere run on the CPU: ``.cuda()`` and ``"cuda"`` stay where they are."""
+    import torch
+
+    def on_cpu(device: Any) -> Any:
+        named = isinstance(device, (str, torch.device)) and str(device).startswith("cuda")
+        return torch.device("cpu") if named or (type(device) is int) else device
+
+    def stay(self: Any, *_: Any, **__: Any) -> Any:
+        return self
+
+    def moved(move: Callable[..., Any]) -> Callable[..., Any]:
+        def to(self: Any, *arguments: Any, **named: Any) -> Any:
+            if "device" in named:
+                named["device"] = on_cpu(named["device"])
+            return move(self, *(on_cpu(one) for one in arguments), **named)
+
+        return to
+
+    torch.Tensor.cuda = torch.nn.Module.cuda = stay
+    torch.Tensor.to, torch.nn.Module.to = moved(torch.Tensor.to), moved(torch.nn.Module.to)
+    for name in ("zeros", "ones", "randn", "rand", "arange", "full", "tensor", "empty", "linspace"):
+        make = getattr(torch, name)
+
+        def made(*arguments: Any, _make: Callable[..., Any] = make, **named: Any) -> Any:
+            if "device" in named:
+                named["device"] = on_cpu(named["device"])
+            return _make(*arguments, **named)
+
+        setattr(torch, name, made)
+
+
+def random_roberta(folder: Path) -> None:
+    """Stand in for ``roberta-base``: a tokenizer that knows bytes alone, and a model with random weights."""
+    import transformers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    printable = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256))]
+    tokens += printable + [chr(256 + index) for index in range(256 - len(printable))]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    tokenizer = transformers.RobertaTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    config = transformers.RobertaConfig(
+        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, num_hidden_layers=12, pad_token_id=1
+    )
+    transformers.RobertaTokenizer.from_pretrained = lambda *_, **__: tokenizer
+    transformers.AutoTokenizer.from_pretrained = lambda *_, **__: tokenizer
+    transformers.RobertaConfig.from_pretrained = lambda *_, **__: config
+    transformers.RobertaModel.from_pretrained = lambda *_, **__: transformers.RobertaModel(config)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from clapstick.harness.progress import progress
-from clapstick.harness.provenance import file_sha256, seed_for, text_sha256
+from clapstick.harness.provenance import file_sha256, folder_key, seed_for, text_sha256
 from clapstick.harness.settings import RunSettings
 from clapstick.harness.workers import run_tasks
 from clapstick.protocols.archive import ErrorRecord, NativeRecord, RunArchive, atomic, write_text
@@ -41,6 +41,7 @@ class ResolvedSystem:
         """Return what decides the output for one clip; where it has changed, the output is made again."""
         return text_sha256(
             self.card.model_dump_json(),
+            folder_key(self.found.folder),
             repr(sorted(self.parameters.items())),
             repr(sorted(self.weight_hashes.items())),
             clip.model_dump_json(),

@@ -30,6 +30,9 @@ _LIBRARIES = (
 )
 
 
+_CONTENT_SUFFIXES = {".py", ".toml", ".json", ".safetensors"}
+
+
 @cache
 def library_versions() -> dict[str, str]:
     """Return the versions of every library that can change a number."""
@@ -74,6 +77,23 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@cache
+def folder_key(folder: Path) -> str:
+    """Return what identifies the files of a system's folder: content of code and weights, size and time of the rest.
+
+    Computed once a process: a folder that changes during a run is seen by the next.
+    """
+    parts = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or "__pycache__" in path.parts:
+            continue
+        status = path.stat()
+        exact = path.suffix in _CONTENT_SUFFIXES
+        content = file_sha256(path) if exact else f"{status.st_size} {status.st_mtime_ns}"
+        parts.append(f"{path.relative_to(folder)} {content}")
+    return text_sha256(*parts)
 
 
 def text_sha256(*parts: str) -> str:

@@ -43,6 +43,9 @@ from clapstick.systems.runtimes.results import FailedClip, Generated
 from clapstick.systems.runtimes.staging import StagedClip, stage_clips
 from clapstick.systems.runtimes.supervise import Ending, Process, supervise
 
+SOUNDS = "sounds"
+"""Where a system of files keeps them, beside its card, unless the user's systems file names another folder."""
+
 _MOST_FALLS_IN_A_ROW = 5
 
 _STARTS: dict[str, tuple[Callable[[Place], Process], Callable[[Place], Inside]]] = {
@@ -73,7 +76,7 @@ def run_out_of_process(
     options = options or read_options(card.name)
     runtime = options.runtime or card.runtime
     if runtime == "files":
-        return read_folder(card, options.folder, clips, on_result)
+        return read_folder(card, options.folder or found.folder / SOUNDS, clips, on_result)
     if runtime not in _STARTS:
         raise fail(
             "system does not run outside this process",

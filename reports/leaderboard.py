@@ -11,7 +11,7 @@ from clapstick.protocols.archive import RankRecord, ScoreRecord
 from clapstick.reports.numbers import decimals_for, format_p, format_value
 from clapstick.reports.run_data import Pair, RunData, SystemFacts
 
-CEILINGS = frozenset({"reference", "disc-rms"})
+CEILINGS = frozenset({"reference", "disc-rms", "envelope-shaper"})
 """Controls that no system should beat; every other control is a floor: it does not follow the picture."""
 
 _GROUP_TITLES = {
@@ -110,7 +110,7 @@ class Leaderboard:
     """Who leads what, in sentences."""
     warnings: tuple[str, ...]
     missing: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """(column title, reason, systems) of what was not computed."""
+    """(column titles, reason, systems) of what was not computed."""
 
     @property
     def rows(self) -> list[Row]:
@@ -376,4 +376,7 @@ def _missing(data: RunData, columns: tuple[Column, ...]) -> tuple[tuple[str, str
         if score.value is None:
             key = (names[score.metric, score.convention], score.reason or "no reason was recorded")
             gathered.setdefault(key, []).append(titles.get(score.system, score.system))
-    return tuple((name, reason, tuple(systems)) for (name, reason), systems in gathered.items())
+    together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (name, reason), systems in gathered.items():
+        together.setdefault((reason, tuple(systems)), []).append(name)
+    return tuple((", ".join(found), reason, systems) for (reason, systems), found in together.items())

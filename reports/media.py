@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,25 +74,33 @@ class ClipMedia:
     sound_problems: dict[str, str]
 
 
-def make_media(data: RunData, out: Path, *, codec: Codec = "flac", workers: int = 1) -> dict[str, ClipMedia]:
-    """Make what is missing under `out` and return it by clip id.
+def make_media(
+    data: RunData,
+    out: Path,
+    *,
+    codec: Codec = "flac",
+    workers: int = 1,
+    only: Collection[str] | None = None,
+) -> dict[str, ClipMedia]:
+    """Make what is missing under `out` and return it by clip id, for every clip or those in `only`.
 
     A video or sound that cannot be read is a problem of its clip and stops nothing.
     """
-    videos = {clip.id: _video_task(clip, out) for clip in data.clips}
+    clips = [clip for clip in data.clips if only is None or clip.id in only]
+    videos = {clip.id: _video_task(clip, out) for clip in clips}
     sounds = {
         clip.id: {
             system: task
             for system in sound_names(data)
             if (task := _sound_task(data, clip, system, out, codec)) is not None
         }
-        for clip in data.clips
+        for clip in clips
     }
     every = [*videos.values(), *(task for tasks in sounds.values() for task in tasks.values())]
     tasks = [task for task in every if task is not None and not task.target.is_file()]
     problems = dict(zip(tasks, _in_parallel(make_one, tasks, workers), strict=True))
     made: dict[str, ClipMedia] = {}
-    for clip in data.clips:
+    for clip in clips:
         video = videos[clip.id]
         video_problem = problems.get(video) if video else f"{clip.video} is not there any more"
         mine = sounds[clip.id]

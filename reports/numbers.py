@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import floor, isfinite, log10
+from statistics import median
 
 MOST_DECIMALS = 6
 _UNKNOWN = "–"
 
 
 def decimals_for(values: Iterable[float | None], half_widths: Iterable[float | None]) -> int:
-    """Return how many decimals a column needs: two significant digits of its narrowest interval.
+    """Return how many decimals a column needs: two significant digits of its median interval.
 
     Without intervals, three significant digits of the largest value.
     """
-    widths = [abs(width) for width in half_widths if width is not None and isfinite(width) and width != 0]
-    if widths:
-        return _clip(1 - floor(log10(min(widths))))
+    widths = [abs(width) for width in half_widths if width is not None and isfinite(width)]
+    visible = [width for width in widths if width > 1e-9 * max(widths)]
+    if visible:
+        return _clip(1 - floor(log10(median(visible))))
     sizes = [abs(value) for value in values if value is not None and isfinite(value) and value != 0]
     return _clip(2 - floor(log10(max(sizes)))) if sizes else 0
 

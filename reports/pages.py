@@ -18,6 +18,7 @@ from clapstick.reports.clip_index import make_clip_index
 from clapstick.reports.figures import Figure, make_figures
 from clapstick.reports.leaderboard import Cell, Column, Leaderboard, column_name, make_leaderboard
 from clapstick.reports.media import chunk_script, json_for_script, make_media
+from clapstick.reports.published import published_rows
 from clapstick.reports.run_data import RunData, read_run
 from clapstick.reports.sounds import Codec
 from clapstick.reports.tables import (
@@ -130,7 +131,7 @@ def render(data: RunData, board: Leaderboard, figures: list[Figure], parts: Page
             board=board,
             comparisons=comparison_rows(data, board),
             figures=figures,
-            published=[],
+            published=published_rows(data, board),
             breakdowns=breakdown_parts(data, board),
             small_cell=SMALL_CELL,
             seen=seen_rows(data, board),

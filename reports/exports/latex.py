@@ -88,7 +88,7 @@ def _caption(data: RunData, board: Leaderboard) -> str:
         f"{escape(protocol.title)}: protocol \\texttt{{{escape(protocol.name)}}} version {protocol.version}, "
         f"{len(data.clips)} clips, {protocol.statistics.level * 100:g}\\,\\% intervals over source recordings "
         "in brackets.",
-        "Bold: a paired test (Holm) tells it from every other system; those that share a letter are not told apart.",
+        "Bold: a paired test (Holm) tells it from every other system; a shared letter means a tie.",
         "Controls are not ranked.",
     ]
     parts += [_column_words(data, column) for column in board.columns]

@@ -81,7 +81,7 @@ def file_sha256(path: Path) -> str:
 
 @cache
 def folder_key(folder: Path) -> str:
-    """Return what identifies the files of a system's folder: content of code and weights, size and time of the rest.
+    """Return what identifies a system's files: content of code and weights, size and time of the rest.
 
     Computed once a process: a folder that changes during a run is seen by the next.
     """

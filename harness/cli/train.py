@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapstick.harness.cli.output import JsonOption, note, print_json
+from clapstick.harness.cli.output import JsonOption, note, print_json, print_rows
 
 ConfigOption = Annotated[str, typer.Option("--config", help="Name of a configuration.")]
 DataOption = Annotated[Path, typer.Option("--data", help="Folder in the format of Greatest Hits.")]
@@ -24,6 +24,8 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
     )
     train.command("video2rms")(video2rms)
+    train.command("rms2sound")(rms2sound)
+    train.command("table")(table)
     app.add_typer(train, name="train")
 
 
@@ -57,3 +59,74 @@ def video2rms(
         print_json(done)
     else:
         typer.echo(done["checkpoint"])
+
+
+def rms2sound(
+    data: DataOption,
+    out: OutOption,
+    config: ConfigOption = "tiny",
+    seed: SeedOption = 0,
+    base_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the U-Net without RMS.")] = None,
+    control_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the ControlNet.")] = None,
+    base: Annotated[Path | None, typer.Option(help="AudioLDM checkpoint; the tiny one needs none.")] = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Train stage 2, sound from an envelope and a prompt.
+
+    Example: clapstick train rms2sound --config tiny --data synthetic-hits --out runs/rms2sound-tiny
+    """
+    from clapstick.systems.two_stage.train_rms2sound import TRAININGS, StepReport
+    from clapstick.systems.two_stage.training_runs import run_rms2sound
+
+    def report(progress: StepReport) -> None:
+        scored = progress.validation_e_l1
+        tail = f"loss {progress.loss:.4f}" if scored is None else f"validation E-L1 {scored:.5f}"
+        note(f"{progress.phase} step {progress.step}: {tail}, {progress.seconds:.0f} s")
+
+    steps = None
+    if config in TRAININGS and (base_steps is not None or control_steps is not None):
+        usual = TRAININGS[config]
+        steps = (
+            usual.base_steps if base_steps is None else base_steps,
+            usual.control_steps if control_steps is None else control_steps,
+        )
+    done = run_rms2sound(
+        config,
+        data=data,
+        out=out,
+        seed=seed,
+        steps=steps,
+        device=device,
+        note=note,
+        report=report,
+        base=base,
+    )
+    if as_json:
+        print_json(done)
+    else:
+        typer.echo(done["checkpoint"])
+
+
+def table(
+    data: DataOption,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Of `train video2rms`; the one of two-stage-tiny where not given.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split to score.")] = "test",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Score stage 1 beside its bounds: discretised reference, shuffled videos, constant mean, random classes.
+
+    Example: clapstick train table --data synthetic-hits
+    """
+    from dataclasses import asdict
+
+    from clapstick.systems.two_stage.training_runs import score_video2rms
+
+    rows = [asdict(row) for row in score_video2rms(checkpoint, data=data, split=split, seed=seed, note=note)]
+    if not as_json:
+        for row in rows:
+            row.update({key: f"{row[key]:.4f}" for key in ("e_l1", "acc_at_5", "correlation")})
+    print_rows(rows, ["predictor", "e_l1", "acc_at_5", "correlation", "clips"], as_json=as_json)

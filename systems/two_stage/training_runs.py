@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from clapstick.protocols.problems import fail
+from clapstick.systems.two_stage.checkpoints import load_strictly, read_checkpoint
 from clapstick.systems.two_stage.extractors import make_extractor
 from clapstick.systems.two_stage.features import default_cache
+from clapstick.systems.two_stage.rms2sound import CONFIGS as RMS2SOUND_CONFIGS
+from clapstick.systems.two_stage.rms2sound import RMS2Sound
 from clapstick.systems.two_stage.stage_one_data import list_clips, load_examples
+from clapstick.systems.two_stage.stage_one_table import Row, stage_one_table
+from clapstick.systems.two_stage.tiny import WEIGHTS
+from clapstick.systems.two_stage.train_rms2sound import TRAININGS as RMS2SOUND_TRAININGS
+from clapstick.systems.two_stage.train_rms2sound import (
+    Sound,
+    StepReport,
+    fit_closed_forms,
+    load_sounds,
+    train_rms2sound,
+    words_of,
+)
 from clapstick.systems.two_stage.train_video2rms import TRAININGS, Progress, train_video2rms
-from clapstick.systems.two_stage.video2rms import CONFIGS
+from clapstick.systems.two_stage.video2rms import CONFIGS, Video2RMS, Video2RMSConfig
 
 
 def run_video2rms(
@@ -64,3 +82,105 @@ def run_video2rms(
         "seconds": round(time.monotonic() - started, 1),
         "clips": len(examples),
     }
+
+
+def score_video2rms(
+    checkpoint: Path | None, *, data: Path, split: str, seed: int, note: Callable[[str], None]
+) -> list[Row]:
+    """Score a stage 1 checkpoint, the one of ``two-stage-tiny`` where None, beside its bounds."""
+    path = checkpoint or WEIGHTS / "video2rms-tiny.safetensors"
+    config, tensors, _ = read_checkpoint(path, Video2RMSConfig)
+    network = Video2RMS(config)
+    load_strictly(network, tensors, path)
+    extractor = make_extractor(config, {})
+    clips = list_clips(data, split, 0.0)
+    examples = load_examples(clips, config, extractor, default_cache(), note)
+    return stage_one_table(network.eval(), examples, np.random.default_rng(seed))
+
+
+def run_rms2sound(
+    name: str,
+    *,
+    data: Path,
+    out: Path,
+    seed: int,
+    steps: tuple[int, int] | None,
+    device: str,
+    note: Callable[[str], None],
+    report: Callable[[StepReport], None],
+    base: Path | None = None,
+) -> dict[str, Any]:
+    """Train stage 2 on the train split of a folder.
+
+    Parameters
+    ----------
+    steps : (int, int), optional
+        Base and control steps in place of the configuration's.
+    base : Path, optional
+        Checkpoint with a trained U-Net; needed by every configuration that trains the ControlNet alone.
+
+    Returns
+    -------
+    dict
+        ``checkpoint``, ``seconds`` of training, ``clips``.
+
+    Raises
+    ------
+    ClapstickError
+        If there is no such configuration, its base is missing, or the data cannot be used.
+    """
+    if name not in RMS2SOUND_TRAININGS:
+        near = difflib.get_close_matches(name, RMS2SOUND_TRAININGS, n=1)
+        raise fail(
+            "no such stage 2 configuration to train",
+            name,
+            expected=f"one of {', '.join(RMS2SOUND_TRAININGS)}",
+            remedy=f"Did you mean {near[0]}?" if near else "",
+        )
+    torch.manual_seed(seed)
+    training = RMS2SOUND_TRAININGS[name]
+    if steps is not None:
+        training = training.model_copy(update={"base_steps": steps[0], "control_steps": steps[1]})
+    config = RMS2SOUND_CONFIGS[name]
+    clips = list_clips(data, "train", 0.0)
+    sounds = load_sounds(clips, config)
+    note(f"{len(sounds)} of {len(clips)} recordings are long enough")
+    if config.prompts == "timbre":
+        words = sorted({word for sound in sounds for word in words_of(sound.clip)})
+        config = config.model_copy(update={"vocabulary": tuple(words)})
+        model = RMS2Sound(config)
+        fit_closed_forms(model, sounds, seed)
+        prompt_of = timbre_prompts(model)
+    else:
+        raise fail(
+            "training needs a base",
+            name,
+            found=base or "no checkpoint",
+            expected="an AudioLDM checkpoint",
+            remedy="Give it with --base.",
+        )
+    started = time.monotonic()
+    checkpoint = train_rms2sound(
+        sounds,
+        model,
+        training,
+        out,
+        seed=seed,
+        prompt_of=prompt_of,
+        device=device,
+        report=report,
+        facts={"data": data.name, "clips": len(sounds)},
+    )
+    return {
+        "checkpoint": str(checkpoint),
+        "seconds": round(time.monotonic() - started, 1),
+        "clips": len(sounds),
+    }
+
+
+def timbre_prompts(model: RMS2Sound) -> Callable[[Tensor, Sequence[Sound]], Tensor]:
+    """Return the function that embeds training windows with a tiny model's own prompt encoder."""
+    encoder = model.timbre
+    if encoder is None:
+        raise ValueError(f"configuration {model.config.name} has no timbre encoder")
+    return lambda mels, sounds: encoder.of_mel(mels)

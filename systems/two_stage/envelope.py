@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,6 +163,8 @@ def plot_envelopes(path: Path, curves: dict[str, Envelope]) -> None:
     """
     import altair as alt
 
+    values: Any = alt.Data
+
     if path.suffix.lower() not in {".svg", ".png"}:
         raise fail("unknown picture format", path, found=path.suffix, expected=".svg or .png")
     rows = [
@@ -171,7 +173,7 @@ def plot_envelopes(path: Path, curves: dict[str, Envelope]) -> None:
         for time_s, amplitude in zip(curve.times_s, curve.amplitudes, strict=True)
     ]
     chart = (
-        alt.Chart(alt.Data(values=rows), width=720, height=220)
+        alt.Chart(values(values=rows), width=720, height=220)
         .mark_line(strokeWidth=1.5)
         .encode(
             x=alt.X("time_s:Q", title="time (s)"),

@@ -118,4 +118,4 @@ def smooth_energy(points: NDArray[np.float64], frames: int = ENERGY_FRAMES) -> N
 
 
 def _nearest(curve: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    return curve[np.floor(np.arange(size) * (curve.size / size)).astype(int)]
+    return np.asarray(curve[np.floor(np.arange(size) * (curve.size / size)).astype(int)])

@@ -94,12 +94,12 @@ class VAECodec(nn.Module):
 
     def __init__(self, scaling_factor: float) -> None:
         super().__init__()
-        self.vae = make_vae(scaling_factor)
+        self.vae: Any = make_vae(scaling_factor)
 
     def encode(self, mel: Tensor) -> Tensor:
         """Map (batch, frames, 64) to the mean latent, (batch, 8, frames / 4, 16)."""
         latent: Tensor = self.vae.encode(mel[:, None]).latent_dist.mean
-        return latent * self.vae.config.scaling_factor
+        return latent * float(self.vae.config.scaling_factor)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Map (batch, 8, frames, 16) to (batch, 4 * frames, 64)."""

@@ -48,7 +48,7 @@ def encode(curve: NDArray[np.float64], config: Video2RMSConfig) -> NDArray[np.in
     return np.minimum(classes, config.classes - 1)
 
 
-def decode(classes: NDArray[np.integer], config: Video2RMSConfig) -> NDArray[np.float64]:
+def decode(classes: NDArray[np.int64], config: Video2RMSConfig) -> NDArray[np.float64]:
     """Return the amplitude that stands for each class; 0 for class 0.
 
     The upper edge of the bin as the released code has it, for librosa's mu-law the middle of the bin.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 
@@ -71,9 +70,9 @@ class RMSControlNet(nn.Module):
     nor one cross-attention width a block, all of which AudioLDM's U-Net has.
     """
 
-    def __init__(self, unet: UNet2DConditionModel, hint: RMSHint | EnergyHint) -> None:
+    def __init__(self, unet: Any, hint: RMSHint | EnergyHint) -> None:
         super().__init__()
-        copy = UNet2DConditionModel.from_config(unet.config)
+        copy: Any = type(unet).from_config(unet.config)
         copy.load_state_dict(unet.state_dict())
         self.time_proj = copy.time_proj
         self.time_embedding = copy.time_embedding
@@ -126,7 +125,7 @@ class RMSControlNet(nn.Module):
 
 
 def controlled_unet(
-    unet: UNet2DConditionModel, sample: Tensor, timestep: Tensor, prompt: Tensor, control: Control | None
+    unet: Any, sample: Tensor, timestep: Tensor, prompt: Tensor, control: Control | None
 ) -> Tensor:
     """Return the U-Net's prediction, with or without the ControlNet's residuals; shape as `sample`."""
     extra: dict[str, Any] = {}
@@ -141,7 +140,7 @@ def controlled_unet(
     return predicted
 
 
-def _skip_widths(unet: UNet2DConditionModel) -> list[int]:
+def _skip_widths(unet: Any) -> list[int]:
     """Return the channels of the U-Net's skip connections, in the order in which they arise."""
     widths = unet.config.block_out_channels
     layers = unet.config.layers_per_block

@@ -47,9 +47,10 @@ def make_scheduler(sampling: Sampling, prediction: Prediction) -> Any:
 
     The 200 steps of DDIM visit timesteps 996, 991, ..., 1 and end at the first alpha, as upstream.
     """
-    scheduler: Any
+    kinds: dict[str, Any] = {"ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}
+    make = kinds[sampling.solver]
     if sampling.solver == "ddim":
-        scheduler = DDIMScheduler(
+        scheduler = make(
             **_SCHEDULE,
             steps_offset=1,
             clip_sample=False,
@@ -57,9 +58,7 @@ def make_scheduler(sampling: Sampling, prediction: Prediction) -> Any:
             prediction_type=prediction,
         )
     else:
-        scheduler = DPMSolverMultistepScheduler(
-            **_SCHEDULE, algorithm_type="dpmsolver++", solver_order=2, prediction_type=prediction
-        )
+        scheduler = make(**_SCHEDULE, algorithm_type="dpmsolver++", solver_order=2, prediction_type=prediction)
     scheduler.set_timesteps(sampling.steps)
     return scheduler
 
@@ -112,7 +111,8 @@ def draw(
             ).prev_sample
         else:
             sample = scheduler.step(guided, timestep, sample).prev_sample
-    return sample
+    drawn: Tensor = sample
+    return drawn
 
 
 def _noise(shape: Sequence[int], generators: Sequence[torch.Generator], device: torch.device | str) -> Tensor:

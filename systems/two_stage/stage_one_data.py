@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.media import read_audio
-from clapstick.protocols.problems import ClapstickError, fail
+from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
 from clapstick.protocols.readers.base import find_reader
 from clapstick.systems.two_stage.features import Extractor, FeatureCache, extract
@@ -133,7 +134,7 @@ def load_examples(
         If not one clip can be used.
     """
     examples: list[Example] = []
-    problems = []
+    problems: list[Problem] = []
     for number, clip in enumerate(clips, 1):
         try:
             examples.append(load_example(clip, config, extractor, cache))
@@ -164,7 +165,7 @@ def draw_batch(
     return Batch(np.stack(features), curve.astype(np.float32), classes, np.stack(onsets))
 
 
-def _rows(values: NDArray[np.floating], start: int, count: int) -> NDArray[np.floating]:
+def _rows(values: NDArray[Any], start: int, count: int) -> NDArray[Any]:
     """Cut rows out; where rounding asks for a row past the end, the last one is repeated."""
     rows = values[start : start + count]
     missing = count - rows.shape[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ def stage_one_table(network: Video2RMS, examples: Sequence[Example], rng: np.ran
     ]
 
 
-Prediction = tuple[NDArray[np.float64], NDArray[np.floating]]
+Prediction = tuple[NDArray[np.float64], NDArray[Any]]
 
 
 def _predicted(network: Video2RMS, example: Example) -> Prediction:
@@ -86,7 +87,7 @@ def _predicted(network: Video2RMS, example: Example) -> Prediction:
     return prediction.envelope, prediction.rms_logits
 
 
-def _certain(classes: NDArray[np.int64], config: Video2RMSConfig) -> NDArray[np.floating]:
+def _certain(classes: NDArray[np.int64], config: Video2RMSConfig) -> NDArray[Any]:
     return -np.abs(np.arange(config.classes)[None, :] - classes[:, None]).astype(np.float64)
 
 

@@ -208,7 +208,7 @@ def _epoch(
     for step in range(len(examples) // size):
         rng = np.random.default_rng([seed, epoch, step, accelerator.process_index])
         torch.manual_seed(int(rng.integers(2**62)))
-        chosen = order[step * size : (step + 1) * size]
+        chosen = order[step * size : (step + 1) * size].tolist()
         yield draw_batch(examples, chosen[accelerator.process_index :: accelerator.num_processes], config, rng)
 
 

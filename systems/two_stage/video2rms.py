@@ -242,7 +242,9 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _start_as_interpolation(over_time: nn.Linear) -> None:
+def _start_as_interpolation(over_time: nn.Module) -> None:
+    if not isinstance(over_time, nn.Linear):
+        raise ValueError("only a map over time can start as interpolation")
     frames, steps = over_time.in_features, over_time.out_features
     with torch.no_grad():
         identity = torch.eye(frames)[None]

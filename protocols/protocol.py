@@ -125,7 +125,8 @@ def read_protocol(path: Path) -> Protocol:
 
 
 def _explain(error: ValidationError, path: Path) -> Exception:
-    first = error.errors()[0]
+    unknown_first = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    first = unknown_first[0]
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
     if first["type"] == "extra_forbidden":

@@ -233,10 +233,11 @@ def _finish(outcome: RunOutcome, *, as_json: bool, report: bool = True) -> None:
 
 
 def failure_lines(failures: Sequence[ErrorRecord]) -> list[str]:
-    """Return one line a kind of failure of a system: the first problem, and how many more there are like it."""
+    """Return a line for every problem of the data, and one for every kind of failure of a system."""
     groups: dict[tuple[str, str], list[ErrorRecord]] = {}
     for error in failures:
-        groups.setdefault((error.system or "data", error.problem.what), []).append(error)
+        kind = error.problem.what if error.system else str(error.problem)
+        groups.setdefault((error.system or "data", kind), []).append(error)
     return [
         f"{system}: {errors[0].problem}" + (f" (and {len(errors) - 1} more like it)" if len(errors) > 1 else "")
         for (system, _), errors in groups.items()

@@ -20,6 +20,7 @@ _SIGNS = {
     "conv_block6.conv2.weight": "PANNs CNN14",
     "features.0.weight": "VGGish",
     "pca_eigen_vectors": "VGGish PCA parameters",
+    "audio_branch.patch_embed.mel_conv2d.weight": "LAION CLAP with feature fusion",
     "audio_encoder.base.htsat.tscam_conv.weight": "MS-CLAP 2023",
     "audio_encoder.base.conv_block6.conv2.weight": "MS-CLAP 2022",
     "audio_branch.tscam_conv.weight": "LAION CLAP",

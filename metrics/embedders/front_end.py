@@ -47,6 +47,15 @@ def resample_hann(waveform: Waveform, sample_rate: int, target_rate: int) -> Wav
     return np.asarray(resample(torch.from_numpy(waveform)[None], sample_rate, target_rate)[0].numpy())
 
 
+def resample_soxr(waveform: Waveform, sample_rate: int, target_rate: int) -> Waveform:
+    """Resample shape (samples,) with soxr's high quality, librosa's default."""
+    if sample_rate == target_rate:
+        return waveform
+    import soxr
+
+    return np.asarray(soxr.resample(waveform, sample_rate, target_rate, quality="HQ"), dtype=np.float32)
+
+
 def resample_resampy(waveform: Waveform, sample_rate: int, target_rate: int) -> Waveform:
     """Resample shape (samples,) with resampy's default filter, as the VGGish port does."""
     if sample_rate == target_rate:

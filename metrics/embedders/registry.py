@@ -16,9 +16,10 @@ from clapstick.metrics.embedders.base import EmbedderCard, Kind, Setting
 ENTRY_POINT_GROUP = "clapstick.embedders"
 _HERE = "clapstick.metrics.embedders"
 
+_KAISER = "torchaudio kaiser width 64 rolloff 0.9476"
 _FADTK_32K: dict[str, Setting] = {
     "sample_rate": 32000,
-    "resampler": "torchaudio kaiser width 64 rolloff 0.9476",
+    "resampler": _KAISER,
     "quantised": "pcm16",
 }
 _PANNS_16K: dict[str, Setting] = {
@@ -69,11 +70,67 @@ _VGGISH = EmbedderCard(
     entry=f"{_HERE}.vggish:load_vggish",
     front_end={
         "sample_rate": 16000,
-        "resampler": "torchaudio kaiser width 64 rolloff 0.9476",
+        "resampler": _KAISER,
         "quantised": "pcm16",
         "padded_to_s": 1,
     },
     source="microsoft/fadtk@ec74b1f, fadtk/model_loader.py, VGGishModel",
+)
+
+_LAION_AUDIO = EmbedderCard(
+    name="laion-clap-audio",
+    title="LAION CLAP 630k-audioset-best (HTSAT-tiny), unit length, one vector a second",
+    kind="audio",
+    network="laion-clap-audio",
+    output="embedding",
+    dimension=512,
+    weights=("laion-clap-630k",),
+    entry=f"{_HERE}.laion_clap:load_audio",
+    front_end={
+        "sample_rate": 48000,
+        "resampler": _KAISER,
+        "quantised": "pcm16, then cut to 16 bits",
+        "window_s": 10,
+        "hop_s": 1,
+    },
+    source="DCASE2024-Task7-Sound-Scene-Synthesis/fadtk@9c989db, fadtk/model_loader.py, CLAPLaionModel",
+)
+_LAION_BASE = replace(
+    _LAION_AUDIO,
+    name="laion-clap-htsat-base",
+    title="LAION CLAP music_speech_audioset 89.98 (HTSAT-base), unit length, the first 10 s",
+    network="laion-clap-htsat-base",
+    weights=("laion-clap-music-speech",),
+    entry=f"{_HERE}.laion_clap:load_htsat_base",
+    front_end={
+        "sample_rate": 48000,
+        "resampler": "soxr HQ to 16 kHz, torchaudio hann to 48 kHz",
+        "padded_to_s": 10.24,
+        "window_s": 10,
+    },
+    source="jnwnlee/video-foley@0afd45a, evaluate_v2s.py",
+)
+_LAION_TEXT = replace(
+    _LAION_BASE,
+    kind="text",
+    title="LAION CLAP music_speech_audioset 89.98, text tower (RoBERTa), unit length",
+    network="laion-clap-htsat-base-text",
+    weights=("laion-clap-music-speech", "roberta-base-vocab", "roberta-base-merges"),
+    entry=f"{_HERE}.laion_clap:load_text",
+    front_end={"tokens": 77},
+    source="LAION-AI/CLAP@1fd4c37, src/laion_clap/hook.py, get_text_embedding",
+)
+_MSCLAP = EmbedderCard(
+    name="msclap-2023",
+    title="MS-CLAP 2023 (HTSAT-tiny), projected, not of unit length, one vector a second",
+    kind="audio",
+    network="msclap-2023",
+    output="embedding",
+    dimension=1024,
+    weights=("msclap-2023",),
+    entry=f"{_HERE}.msclap:load_audio",
+    front_end={"sample_rate": 44100, "resampler": _KAISER, "quantised": "pcm16", "window_s": 7, "hop_s": 1},
+    source="DCASE2024-Task7-Sound-Scene-Synthesis/fadtk@9c989db, fadtk/model_loader.py, CLAPModel",
 )
 
 _CARDS = (
@@ -99,6 +156,36 @@ _CARDS = (
             "quantised": "pcm16 before resampling",
         },
         source="amazon-science/avgen-eval-toolkit@9cf014b, PEAVS/av_features_extraction/models/vggish",
+    ),
+    _LAION_AUDIO,
+    replace(
+        _LAION_AUDIO,
+        name="laion-clap-music",
+        title="LAION CLAP music_audioset 90.14 (HTSAT-base), unit length, one vector a second",
+        network="laion-clap-music",
+        weights=("laion-clap-music",),
+        entry=f"{_HERE}.laion_clap:load_music",
+    ),
+    _LAION_BASE,
+    _LAION_TEXT,
+    replace(
+        _LAION_TEXT,
+        name="laion-clap-htsat-base-empty",
+        title="LAION CLAP music_speech_audioset 89.98, the empty text",
+        network="laion-clap-htsat-base-empty",
+        weights=("laion-clap-music-speech",),
+        entry=f"{_HERE}.laion_clap:load_empty_text",
+    ),
+    _MSCLAP,
+    replace(
+        _MSCLAP,
+        kind="text",
+        title="MS-CLAP 2023, text tower (GPT-2), projected, not of unit length",
+        network="msclap-2023-text",
+        weights=("msclap-2023", "gpt2-vocab", "gpt2-merges"),
+        entry=f"{_HERE}.msclap:load_text",
+        front_end={"tokens": 77},
+        source="microsoft/CLAP@e8a6467, msclap/CLAPWrapper.py, get_text_embeddings",
     ),
 )
 

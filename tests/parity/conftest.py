@@ -8,6 +8,7 @@ this file.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -119,6 +120,56 @@ class OfficialCheckpoints:
         path = self.folder / name
         torch.save(tensors if key is None else {key: tensors, "epoch": 15}, path)
         return path
+
+
+def computed_tables(shapes: Mapping[str, list[int]], **front_end: float) -> dict[str, Any]:
+    """Make what official files hold besides learned tensors: DFT kernels and mel bank by torchlibrosa, zeros.
+
+    `front_end` holds sample_rate, window, hop, low_hz, high_hz.
+    """
+    import torch
+    from torchlibrosa.stft import LogmelFilterBank, Spectrogram
+
+    window, hop = int(front_end["window"]), int(front_end["hop"])
+    stft = Spectrogram(n_fft=window, hop_length=hop, win_length=window, window="hann", center=True)
+    mel = LogmelFilterBank(
+        sr=int(front_end["sample_rate"]),
+        n_fft=window,
+        n_mels=64,
+        fmin=front_end["low_hz"],
+        fmax=front_end["high_hz"],
+    )
+    tables = {f"spectrogram_extractor.{name}": value for name, value in stft.state_dict().items()}
+    tables |= {f"logmel_extractor.{name}": value for name, value in mel.state_dict().items()}
+    found: dict[str, Any] = {}
+    for name, shape in shapes.items():
+        ending = next((table for table in tables if name.endswith(table)), None)
+        if ending is not None:
+            found[name] = tables[ending]
+        elif name.endswith(("relative_position_index", "attn_mask")):
+            found[name] = torch.zeros(shape)
+    return found
+
+
+@pytest.fixture(scope="session")
+def clap_text(rules: ModuleType) -> Callable[[Mapping[str, Any]], Any]:
+    """Make LAION CLAP's text tower, filled by the rule; two forms need it and it is large."""
+
+    @functools.cache
+    def filled(seed: int, gain: float) -> Any:
+        from clapstick.metrics.embedders.laion_clap import ClapText
+
+        network = ClapText().eval()
+        rules.fill(network, seed=seed, gain=gain)
+        return network
+
+    return lambda fill: filled(fill["seed"], fill["gain"])
+
+
+@pytest.fixture(scope="session")
+def tables() -> Callable[..., dict[str, Any]]:
+    """Make the computed tensors of a checkpoint."""
+    return computed_tables
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torchlibrosa.stft import LogmelFilterBank, Spectrogram
 
 from clapstick.metrics.embedders.base import AudioEmbedder
 from clapstick.metrics.embedders.front_end import resample_kaiser_best, through_pcm16
@@ -24,24 +23,19 @@ NAME = "panns-wavegram-logmel"
 
 
 @pytest.fixture(scope="module")
-def path(fixture: Any, checkpoints: Any) -> Path:
+def path(fixture: Any, checkpoints: Any, tables: Callable[..., dict[str, Any]]) -> Path:
     given = fixture.facts["arguments"]
-    window, hop = given["window_size"], given["hop_size"]
-    stft = Spectrogram(n_fft=window, hop_length=hop, win_length=window, window="hann", center=True)
-    mel = LogmelFilterBank(
-        sr=given["sample_rate"], n_fft=window, n_mels=given["mel_bins"], fmin=given["fmin"], fmax=given["fmax"]
+    shapes = fixture.facts["state_dict"]
+    computed = tables(
+        shapes,
+        sample_rate=given["sample_rate"],
+        window=given["window_size"],
+        hop=given["hop_size"],
+        low_hz=given["fmin"],
+        high_hz=given["fmax"],
     )
-    computed = {f"spectrogram_extractor.{name}": value for name, value in stft.state_dict().items()}
-    computed |= {f"logmel_extractor.{name}": value for name, value in mel.state_dict().items()}
-    return Path(
-        checkpoints.write(
-            "Wavegram_Logmel_Cnn14_mAP=0.439.pth",
-            fixture.facts["state_dict"],
-            fixture.facts["fill"],
-            key="model",
-            computed=computed,
-        )
-    )
+    name = "Wavegram_Logmel_Cnn14_mAP=0.439.pth"
+    return Path(checkpoints.write(name, shapes, fixture.facts["fill"], key="model", computed=computed))
 
 
 @pytest.fixture(scope="module")

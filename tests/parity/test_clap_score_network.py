@@ -1,0 +1,72 @@
+"""The CLAP embedding as Video-Foley's evaluation computes it, and the empty text that it mixes in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clapstick.metrics.embedders.base import AudioEmbedder
+from clapstick.metrics.embedders.front_end import resample_hann
+from clapstick.metrics.embedders.registry import load_embedder
+
+FORM = "clap_score_videofoley"
+NAME = "laion-clap-htsat-base"
+WEIGHTS = "laion-clap-music-speech"
+FRONT_END = {"sample_rate": 48000, "window": 1024, "hop": 480, "low_hz": 50, "high_hz": 14000}
+
+
+@pytest.fixture(scope="module")
+def path(
+    fixture: Any, checkpoints: Any, tables: Callable[..., dict[str, Any]], clap_text: Callable[..., Any]
+) -> Path:
+    text = clap_text(fixture.facts["fill"]).state_dict()
+    shapes = {name: list(tensor.shape) for name, tensor in text.items()} | fixture.facts["state_dict"]
+    return Path(
+        checkpoints.write(
+            "music_speech_audioset_epoch_15_esc_89.98.pt",
+            shapes,
+            fixture.facts["fill"],
+            key="state_dict",
+            prefix="module.",
+            computed=tables(shapes, **FRONT_END) | dict(text),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def embeddings(fixture: Any, path: Path, waveform_of: Callable[[str], np.ndarray]) -> np.ndarray:
+    tower: AudioEmbedder = load_embedder(NAME, {WEIGHTS: path})
+    clips = [waveform_of(recipe) for recipe in fixture.facts["inputs"]["clips"]]
+    return np.concatenate([found["embedding"] for found in tower.embed(clips, sample_rate=16000)])
+
+
+def test_audio_embeddings(fixture: Any, embeddings: np.ndarray) -> None:
+    wanted = fixture.arrays["audio_embedding"]
+    assert embeddings.shape == wanted.shape
+    assert np.linalg.norm(embeddings - wanted, axis=1).max() < 5e-5
+
+
+def test_cosines(fixture: Any, embeddings: np.ndarray) -> None:
+    cosines = embeddings[1:] @ embeddings[0]
+    assert np.abs(cosines - fixture.arrays["cos_pairs_0_1_and_0_2_no_dropout"]).max() < 1e-5
+
+
+def test_resampling(fixture: Any, rules: ModuleType, waveform_of: Callable[[str], np.ndarray]) -> None:
+    samples = waveform_of(fixture.facts["inputs"]["clips"][0])
+    target = int(re.search(r"\((\d+)\)", fixture.facts["pipeline"].split("48 kHz")[1])[1])  # type: ignore[index]
+    resampled = resample_hann(samples, 16000, 48000)
+    assert len(resampled) == int(fixture.arrays["resampled_length"]) == target
+    wanted = tuple(fixture.arrays["resampled_48k.shape"])
+    assert rules.compare(fixture.arrays, "resampled_48k", resampled[: wanted[0]]) < 5e-5
+
+
+def test_empty_text(fixture: Any, path: Path) -> None:
+    (found,) = load_embedder(f"{NAME}-empty", {WEIGHTS: path}, kind="text").embed(["whatever"])
+    wanted = fixture.arrays["unconditional_text_embedding"]
+    assert np.linalg.norm(found["embedding"][0] - wanted) < 5e-5

@@ -63,6 +63,12 @@ def scale(values: dict[str, Any]) -> str:
     return f"{_DIRECTION[values['direction']]}, {low} to {high}{unit}"
 
 
+def names(values: dict[str, Any]) -> list[str]:
+    """Return the names of a card's conventions, the default first."""
+    default = values["default"]
+    return [default, *(one["name"] for one in values["conventions"] if one["name"] != default)]
+
+
 def facts(values: dict[str, Any]) -> list[tuple[str, str]]:
     """Return a card's facts about the whole metric as pairs of a label and a text."""
     return [
@@ -112,10 +118,12 @@ def metrics_page(metrics: Iterable[Metric]) -> str:
         "| --- | --- | --- | --- |",
     ]
     for values in cards:
-        names = sorted(
-            (one["name"] for one in values["conventions"]), key=lambda name: name != values["default"]
+        row = (
+            values["title"],
+            f"[{values['name']}](#{values['name']})",
+            scale(values),
+            ", ".join(names(values)),
         )
-        row = (values["title"], f"[{values['name']}](#{values['name']})", scale(values), ", ".join(names))
         lines.append("| " + " | ".join(_cell(text) for text in row) + " |")
     for values in cards:
         lines += ["", f"## {values['name']}", "", f"**{values['title']}.** {values['summary']}", ""]

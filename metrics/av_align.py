@@ -9,9 +9,9 @@ import numpy as np
 from clapstick.metrics.base import Array, ClipInput, Convention, Metric, NotComputableError, Setting, Statistics
 from clapstick.metrics.combiners import MeanOfClips, clip_score
 from clapstick.metrics.motion import video_motion
+from clapstick.metrics.onset_strength import SAMPLE_RATE, onset_strength
 from clapstick.metrics.waveform import RESAMPLER, require_sound, resample
 
-SAMPLE_RATE = 22_050
 SMALLEST_FLOW = 0.1
 _CODE = "guyyariv/TempoTokens@bf0b1e3 av_align.py"
 
@@ -20,8 +20,7 @@ def audio_peaks(waveform: Array) -> Array:
     """Return onset times in seconds by librosa's detector with its defaults; sound at 22.05 kHz."""
     import librosa
 
-    strength = librosa.onset.onset_strength(y=waveform, sr=SAMPLE_RATE)
-    frames = librosa.onset.onset_detect(onset_envelope=strength, sr=SAMPLE_RATE)
+    frames = librosa.onset.onset_detect(onset_envelope=onset_strength(waveform), sr=SAMPLE_RATE)
     times: Array = librosa.frames_to_time(frames, sr=SAMPLE_RATE)
     return times
 

@@ -35,7 +35,8 @@ class NotComputableError(ValueError):
 class ClipInput:
     """One clip as a metric sees it.
 
-    Waveforms are mono float64 in [-1, 1] at `sample_rate` Hz, of the protocol's exact length.
+    Waveforms are mono float64 in [-1, 1] at `sample_rate` Hz, of the protocol's exact length. They are held as
+    read-only views, so that what several metrics derive from them is derived once.
     """
 
     clip: str
@@ -58,6 +59,17 @@ class ClipInput:
     reference_embeddings: Mapping[str, Array] = field(default_factory=dict)
     video_embeddings: Mapping[str, Array] = field(default_factory=dict)
     text_embeddings: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "generated", _read_only(self.generated))
+        if self.reference is not None:
+            object.__setattr__(self, "reference", _read_only(self.reference))
+
+
+def _read_only(waveform: Array) -> Array:
+    view = waveform.view()
+    view.flags.writeable = False
+    return view
 
 
 @dataclass(frozen=True)

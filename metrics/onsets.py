@@ -6,8 +6,6 @@ SyncFusion and ReWaS use too. Times are counted in samples of 22.05 kHz.
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clapstick.metrics.base import Array, NotComputableError
+from clapstick.metrics.onset_strength import HOP_SAMPLES, SAMPLE_RATE, onset_strength
+from clapstick.metrics.waveform import derived_once
 
-SAMPLE_RATE = 22_050
-HOP_SAMPLES = 512
 PEAK_DELTA = 0.3
 TOLERANCE_S = 0.1
 NMS_WINDOW_S = 0.05
@@ -55,23 +53,20 @@ def detect_onsets(waveform: Array, *, delta: float = PEAK_DELTA) -> Onsets:
     delta : float
         Threshold over the local mean of the onset strength; 0.3 in CondFoleyGen.
     """
-    key = (hashlib.blake2b(waveform.tobytes()).digest(), delta)
-    known = _DETECTED.get(key)
-    if known is None:
-        import librosa
-
-        known = librosa.onset.onset_detect(
-            y=waveform, sr=SAMPLE_RATE, hop_length=HOP_SAMPLES, units="samples", delta=delta
-        ).astype(np.int64)
-        _DETECTED[key] = known
-        if len(_DETECTED) > _KEPT_DETECTIONS:
-            _DETECTED.popitem(last=False)
-    return known.copy()
+    return derived_once(waveform, ("onsets", delta), lambda sound: _detected(sound, delta)).copy()
 
 
-_KEPT_DETECTIONS = 64
-_DETECTED: OrderedDict[tuple[bytes, float], Onsets] = OrderedDict()
-"""The last detections by content: onset metrics ask for the same sounds one after the other."""
+def _detected(waveform: Array, delta: float) -> Onsets:
+    import librosa
+
+    found: Onsets = librosa.onset.onset_detect(
+        onset_envelope=onset_strength(waveform),
+        sr=SAMPLE_RATE,
+        hop_length=HOP_SAMPLES,
+        units="samples",
+        delta=delta,
+    ).astype(np.int64)
+    return found
 
 
 def loudness_profile(waveform: Array) -> Array:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clapstick.metrics import rms
 from clapstick.metrics.base import Array, ClipInput, NotComputableError
-from clapstick.metrics.waveform import reference_of, require_sound, resample
+from clapstick.metrics.waveform import derived_once, reference_of, require_sound, resample
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class PredictedCurve:
 
 def reference_curve(clip: ClipInput) -> Array:
     """Return the low-pass filtered RMS curve of the reference at 16 kHz; shape (frames,)."""
-    sound = require_sound(reference_of(clip), "reference")
-    return rms.low_pass(rms.rms_curve(resample(sound, clip.sample_rate, rms.SAMPLE_RATE)))
+    return _filtered_curve(require_sound(reference_of(clip), "reference"), clip.sample_rate)
 
 
 def rms_logits(clip: ClipInput, frames: int) -> Array:
@@ -68,9 +67,16 @@ def predicted_curve(clip: ClipInput, edges: Array, frames: int) -> PredictedCurv
 
 def heard_curve(clip: ClipInput, edges: Array) -> PredictedCurve:
     """Return the filtered RMS curve of the generated sound itself."""
-    sound = require_sound(clip.generated, "generated")
-    curve = rms.low_pass(rms.rms_curve(resample(sound, clip.sample_rate, rms.SAMPLE_RATE)))
+    curve = _filtered_curve(require_sound(clip.generated, "generated"), clip.sample_rate)
     return PredictedCurve(rms.discretise(curve, edges), curve)
+
+
+def _filtered_curve(waveform: Array, rate: int) -> Array:
+    return derived_once(
+        waveform,
+        ("filtered RMS", rate),
+        lambda sound: rms.low_pass(rms.rms_curve(resample(sound, rate, rms.SAMPLE_RATE))),
+    )
 
 
 def sounding_frames(

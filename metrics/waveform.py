@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
 from clapstick.metrics.base import Array, ClipInput, NotComputableError
 
 RESAMPLER = "soxr HQ"
+
+_Derived = TypeVar("_Derived")
+_DERIVED: dict[int, tuple[weakref.ref[Array], dict[object, object]]] = {}
+"""What was derived from a read-only waveform, by its identity, for as long as the waveform lives."""
+
+
+def derived_once(waveform: Array, name: object, derive: Callable[[Array], _Derived]) -> _Derived:
+    """Return ``derive(waveform)``, computed once for a read-only waveform and anew for one that may change.
+
+    `name` must say everything that `derive` depends on besides the waveform.
+    """
+    if waveform.flags.writeable:
+        return derive(waveform)
+    key = id(waveform)
+    if key not in _DERIVED:
+        _DERIVED[key] = (weakref.ref(waveform, lambda _: _DERIVED.pop(key, None)), {})
+    known = _DERIVED[key][1]
+    if name not in known:
+        known[name] = derive(waveform)
+    return known[name]  # type: ignore[return-value]
 
 
 def reference_of(clip: ClipInput) -> Array:
@@ -56,9 +80,16 @@ def resample(waveform: Array, from_rate: int, to_rate: int) -> Array:
     """Resample a mono waveform with soxr at its HQ setting (librosa's default); equal rates change nothing."""
     if from_rate == to_rate:
         return waveform
+    return derived_once(
+        waveform, ("resample", from_rate, to_rate), lambda sound: _resampled(sound, from_rate, to_rate)
+    )
+
+
+def _resampled(waveform: Array, from_rate: int, to_rate: int) -> Array:
     import soxr
 
     resampled: Array = soxr.resample(waveform, from_rate, to_rate, quality="HQ")
+    resampled.flags.writeable = False
     return resampled
 
 

@@ -23,7 +23,7 @@ def metrics(
     ] = False,
 ) -> None:
     """List the metrics, or print the card of one. Example: clapstick metrics e-l1"""
-    from clapstick.harness.metric_cards import card, card_text, metrics_page, scale
+    from clapstick.harness.metric_cards import card, card_text, metrics_page, names, scale
     from clapstick.metrics.registry import metrics as known_metrics
 
     known = known_metrics()
@@ -42,19 +42,10 @@ def metrics(
         print_json(rows)
         return
     table = [
-        {
-            "name": row["name"],
-            "title": row["title"],
-            "scale": scale(row),
-            "conventions (default first)": ", ".join(
-                sorted(
-                    (one["name"] for one in row["conventions"]), key=lambda one, row=row: one != row["default"]
-                )
-            ),
-        }
+        {"name": row["name"], "title": row["title"], "scale": scale(row), "conventions": ", ".join(names(row))}
         for row in rows
     ]
-    print_rows(table, ["name", "title", "scale", "conventions (default first)"], as_json=False)
+    print_rows(table, ["name", "title", "scale", "conventions"], as_json=False)
 
 
 def _unknown(name: str, known: list[str]) -> NoReturn:

@@ -1,0 +1,135 @@
+"""Speed of the metrics as ratios to the official way, measured in the same process."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import librosa
+import numpy as np
+import pytest
+from scipy.signal import ellip, filtfilt
+from sklearn.metrics import average_precision_score
+
+from clapstick.metrics import acc, e_l1, onset
+from clapstick.metrics.base import Array, ClipInput
+from clapstick.metrics.frechet import frechet_distance, frechet_distance_inf
+from clapstick.metrics.onsets import match_condfoleygen
+from clapstick.metrics.rms import bin_edges
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
+
+CLIPS = 732
+RATE = 16_000
+SECONDS = 10
+
+
+def _seconds(work: Callable[[], object]) -> tuple[float, object]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"\n{line}\n")
+
+
+def test_frechet_distance_against_fadtk(record_property: Callable[[str, object], None]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from fadtk.fad import calc_embd_statistics, calc_frechet_distance
+
+    rng = np.random.default_rng(0)
+    reference = rng.standard_normal((CLIPS, 2048))
+    generated = 0.1 + rng.standard_normal((CLIPS, 2048)) * np.linspace(0.5, 1.5, 2048)
+    frechet_distance(reference, generated)
+    times = sorted(_seconds(lambda: frechet_distance(reference, generated)) for _ in range(3))
+    ours, value = times[1]
+
+    def official() -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            first, second = calc_embd_statistics(reference), calc_embd_statistics(generated)
+            return float(calc_frechet_distance(*first, *second))
+
+    theirs, expected = _seconds(official)
+    extrapolation, _ = _seconds(lambda: frechet_distance_inf(reference, generated, np.random.default_rng(0)))
+    _say(f"Frechet distance of 732 x 2048: {ours:.3f} s, fadtk {theirs:.1f} s, ratio {theirs / ours:.0f}")
+    _say(
+        f"FAD-inf of 25 sizes: {extrapolation:.2f} s, ratio to one fadtk distance {theirs / extrapolation:.1f}"
+    )
+    record_property("frechet ratio", theirs / ours)
+    assert value == pytest.approx(expected, rel=1e-6)
+    assert theirs / ours >= 100
+    assert theirs / extrapolation >= 6.3, (
+        "63 s for one official distance and 10 s for FAD-inf is a ratio of 6.3"
+    )
+
+
+def _clip(number: int) -> ClipInput:
+    rng = np.random.default_rng(number)
+    sounds = []
+    for _ in range(2):
+        sound = 0.003 * rng.standard_normal(RATE * SECONDS)
+        for start in rng.integers(2000, RATE * SECONDS - 5000, 9):
+            burst = rng.normal(size=5000) * np.exp(-np.arange(5000) / 500)
+            sound[start : start + 5000] += rng.uniform(0.1, 0.4) * burst
+        sounds.append(np.clip(sound, -1, 1))
+    return ClipInput(str(number), sounds[0], RATE, reference=sounds[1])
+
+
+def _official_curve(sound: Array) -> Array:
+    padded = np.pad(sound, 192, mode="reflect")
+    return np.asarray(librosa.feature.rms(y=padded, frame_length=512, hop_length=128, center=False)[0])
+
+
+def _official_classes(sound: Array) -> Array:
+    numerator, denominator = ellip(4, 0.01, 120, 0.125)
+    curve = filtfilt(numerator, denominator, _official_curve(sound), method="gust")
+    return np.searchsorted(bin_edges(), np.maximum(curve, 0), side="right")
+
+
+def _official_scores(clip: ClipInput) -> list[float]:
+    """Compute E-L1, the accuracies, onset accuracy and AP file by file with librosa and scikit-learn."""
+    reference, generated = np.array(clip.reference), np.array(clip.generated)
+    scores = [float(np.abs(_official_curve(reference) - _official_curve(generated)).mean())]
+    targets, found = _official_classes(reference), _official_classes(generated)
+    kept = (targets > 0) | (found > 0)
+    scores += [float((np.abs(targets - found)[kept] <= bins).mean()) for bins in acc.TOLERANCE_OF_K.values()]
+    reference, generated = (
+        librosa.resample(one, orig_sr=RATE, target_sr=22_050) for one in (reference, generated)
+    )
+    events = [
+        librosa.onset.onset_detect(y=one, sr=22_050, units="samples", delta=0.3)
+        for one in (reference, generated)
+    ]
+    matching = match_condfoleygen(*events, generated)
+    return [*scores, matching.recall, float(average_precision_score(matching.labels, matching.scores))]
+
+
+def _our_scores(clip: ClipInput) -> list[float]:
+    conventions = [e_l1.METRIC.convention("v2s")]
+    conventions += [metric.convention("tolerance") for metric in acc.METRICS]
+    conventions += [metric.convention("condfoleygen") for metric in onset.METRICS[:2]]
+    return [float(convention.statistics(clip)["value"]) for convention in conventions]
+
+
+def test_loudness_and_onset_metrics_against_the_per_file_way(
+    record_property: Callable[[str, object], None],
+) -> None:
+    _our_scores(_clip(10_000))
+    _official_scores(_clip(10_000))
+    ours = theirs = 0.0
+    for number in range(CLIPS):
+        clip = _clip(number)
+        seconds, values = _seconds(lambda clip=clip: _our_scores(clip))  # type: ignore[misc]
+        ours += seconds
+        seconds, expected = _seconds(lambda clip=clip: _official_scores(clip))  # type: ignore[misc]
+        theirs += seconds
+        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-6)  # type: ignore[arg-type]
+    ratio = theirs / ours
+    _say(f"E-L1, acc and onsets of {CLIPS} clips: {ours:.1f} s, per file {theirs:.1f} s, ratio {ratio:.1f}")
+    record_property("loudness and onset ratio", ratio)
+    assert ratio >= 10

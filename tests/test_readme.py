@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SLOW = ("clapstick train", "clapstick ablate", "clapstick data prepare")
-# Four synthetic videos stand in for Greatest Hits, and neither checkpoints nor a container engine are here: what
+# Four synthetic videos stand in for Greatest Hits; neither checkpoints nor a container engine are here: what
 # needs them is a failure that the run names, so it ends with 1.
 PARTIAL = ("clapstick run video-foley-table2",)
 

@@ -289,7 +289,10 @@ def _decode_audio(path: Path, start_s: float, duration_s: float | None) -> Audio
                 if at_s > wanted_s + 1.0:
                     break
                 sample_rate = sample_rate or frame.sample_rate
-                pieces.extend((at_s, piece.to_ndarray().T) for piece in to_float.resample(frame))
+                pieces.extend(
+                    (at_s, np.asarray(piece.to_ndarray().T, dtype=np.float32))
+                    for piece in to_float.resample(frame)
+                )
         except (av.error.FFmpegError, ValueError) as error:
             raise fail("sound is damaged", path, found=error, remedy=_ENCODE_AGAIN) from error
         stated_s = _stream_duration_s(stream)

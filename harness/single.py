@@ -147,8 +147,27 @@ def cut_to(audio: Audio, duration_s: float) -> Audio:
 
 
 def _generate(system: System, request: Request, wanted: SingleRequest) -> NativeOutput:
+    """Generate, through the envelope where the user reads, writes or draws it."""
+    from clapstick.systems.two_stage.envelope import (
+        EnvelopeSystem,
+        plot_envelopes,
+        read_envelope,
+        write_envelope,
+    )
+
     rng = np.random.default_rng(seed_for(wanted.seed, wanted.system, request.clip.id))
-    controlled = wanted.envelope is not None or wanted.envelope_out is not None or wanted.plot is not None
-    if not controlled:
+    if wanted.envelope is None and wanted.envelope_out is None and wanted.plot is None:
         return system.generate(request, rng)
-    raise fail("system has no envelope to edit", wanted.system, remedy="Use one of the two-stage systems.")
+    if not isinstance(system, EnvelopeSystem):
+        raise fail("system has no envelope to edit", wanted.system, remedy="Use one of the two-stage systems.")
+    predicted = system.predict_envelope(request)
+    used = predicted
+    if wanted.envelope is not None:
+        used = read_envelope(wanted.envelope, duration_s=request.clip.duration_s, rate=predicted.rate)
+    output = system.generate_from_envelope(request, used, rng)
+    if wanted.envelope_out is not None:
+        write_envelope(wanted.envelope_out, used)
+    if wanted.plot is not None:
+        asked = {"predicted": predicted} if used is predicted else {"predicted": predicted, "edited": used}
+        plot_envelopes(wanted.plot, asked)
+    return output

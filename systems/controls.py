@@ -79,8 +79,8 @@ def mono_16k(audio: Audio, samples: int) -> NDArray[np.float64]:
     return np.pad(stored, (0, max(0, samples - stored.size)))
 
 
-def reference_classes(mono: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the classes that Video2RMS is trained to find: the low-pass filtered RMS curve in 64 mu-law bins.
+def reference_envelope(mono: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the curve that Video2RMS is trained to find: the RMS curve, low-pass filtered, never negative.
 
     Parameters
     ----------
@@ -89,13 +89,17 @@ def reference_classes(mono: NDArray[np.float64]) -> NDArray[np.int64]:
 
     Returns
     -------
-    ndarray of int64, shape (samples // 128,)
-        0 to 63; what lies above full scale is 63.
+    ndarray of float64, shape (samples // 128,)
     """
-    return np.minimum(discretise(low_pass(rms_curve(mono)), bin_edges()), BINS - 1)
+    return np.maximum(low_pass(rms_curve(mono)), 0.0)
 
 
-def predictions_of(classes: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+def classes_of(envelope: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int64]:
+    """Return the mu-law classes of an envelope, 0 to ``bins - 1``; what lies above full scale is the last."""
+    return np.minimum(discretise(envelope, bin_edges(bins)), bins - 1)
+
+
+def predictions_of(classes: NDArray[np.int64], bins: int = BINS) -> dict[str, NDArray[np.generic]]:
     """Return predictions without doubt: ``rms_logits`` that fall away from the class, and ``envelope``."""
-    logits = -np.abs(np.arange(BINS)[None, :] - classes[:, None])
-    return {"rms_logits": logits.astype(np.float32), "envelope": undiscretise(classes, bin_edges())}
+    logits = -np.abs(np.arange(bins)[None, :] - classes[:, None])
+    return {"rms_logits": logits.astype(np.float32), "envelope": undiscretise(classes, bin_edges(bins))}

@@ -29,7 +29,7 @@ def generate(
     ] = None,
     envelope_out: Annotated[Path | None, typer.Option(help="Write the curve that was used, as CSV.")] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the curve and the sound's own, as SVG or PNG.")
+        Path | None, typer.Option(help="Draw the predicted curve, and the edited one beside it, as SVG or PNG.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",

@@ -115,9 +115,8 @@ class TwoStageTiny:
 
 
 @cache
-def load_tiny() -> TwoStageTiny:
-    """Load the weights that are part of the package."""
-    path = WEIGHTS / "video2rms-tiny.safetensors"
+def load_tiny(path: Path = WEIGHTS / "video2rms-tiny.safetensors") -> TwoStageTiny:
+    """Load a stage 1, the one of the package where no other is named, and the timbres of the package."""
     config, tensors, _ = read_checkpoint(path, Video2RMSConfig)
     network = Video2RMS(config)
     load_strictly(network, tensors, path)
@@ -125,6 +124,7 @@ def load_tiny() -> TwoStageTiny:
 
 
 def build(context: Context) -> TwoStageTiny:
-    """Build the system."""
+    """Build the system; parameter ``video2rms`` names another checkpoint that `clapstick train` wrote."""
     torch.set_num_threads(max(1, min(2, torch.get_num_threads())))
-    return load_tiny()
+    trained = str(context.parameters["video2rms"])
+    return load_tiny(Path(trained)) if trained else load_tiny()

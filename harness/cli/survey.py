@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from clapstick.harness.cli.output import JsonOption, note, print_json, print_rows
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clapstick.reports.survey.plan import Plan
+    from clapstick.reports.survey.results import SurveyResult
+    from clapstick.reports.survey.store import AnswerStore
+
 PacketArgument = Annotated[Path, typer.Argument(help="Packet folder.")]
 KeyOption = Annotated[
     Path | None, typer.Option("--key", help="Key file; PACKET.key.json beside the packet if not given.")
+]
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the answers; PACKET.answers beside the packet if not given."),
 ]
 
 survey = typer.Typer(help="Listening tests. Example: clapstick survey designs", no_args_is_help=True)
@@ -151,29 +164,201 @@ def score_table(
     _print_result(result, as_json)
 
 
+@survey.command()
+def sheets(
+    packet: PacketArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the sheets.")],
+    font: Annotated[
+        Path | None, typer.Option("--font", help="TrueType font for letters beyond Latin-1.")
+    ] = None,
+) -> None:
+    """Write sheets to print and fill in, one a rater. Example: clapstick survey sheets packet --out sheets"""
+    from clapstick.reports.survey.plan import read_plan
+    from clapstick.reports.survey.sheets import write_sheets
+
+    for path in write_sheets(read_plan(packet), out, font):
+        typer.echo(path)
+
+
+@survey.command()
+def webmushra(
+    packet: PacketArgument, out: Annotated[Path, typer.Option("--out", help="Folder for the configurations.")]
+) -> None:
+    """Write webMUSHRA/pymushra pages and wavs. Example: clapstick survey webmushra packet --out configs"""
+    from clapstick.reports.survey.plan import read_plan
+    from clapstick.reports.survey.platforms import write_webmushra
+
+    for path in write_webmushra(packet, read_plan(packet), out):
+        typer.echo(path)
+
+
+@survey.command()
+def serve(
+    packet: PacketArgument,
+    data: DataOption = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8000,
+) -> None:
+    """Collect answers over the network. Example: clapstick survey serve packet --port 8000"""
+    import uvicorn
+
+    from clapstick.reports.survey.server import build_server
+
+    plan, store = _open_store(packet, data)
+    note(f"Monitor: http://{host}:{port}/monitor/{store.monitor_token}/")
+    note(f"Free places: http://{host}:{port}/join/{store.join_token}")
+    try:
+        uvicorn.run(
+            build_server(packet, plan, store), host=host, port=port, access_log=False, server_header=False
+        )
+    finally:
+        store.close()
+
+
+@survey.command()
+def links(
+    packet: PacketArgument,
+    base_url: Annotated[str, typer.Option("--base-url", help="Address that raters reach the server under.")],
+    for_: Annotated[
+        Literal["links", "mturk", "prolific"], typer.Option("--for", help="Platform whose columns are wanted.")
+    ] = "links",
+    data: DataOption = None,
+) -> None:
+    """Print one link a rater, with completion code. Example: clapstick survey links packet --base-url https://x.org"""
+    from clapstick.reports.survey.platforms import seats_csv
+
+    _, store = _open_store(packet, data)
+    typer.echo(seats_csv(store.seats(), base_url, for_), nl=False)
+    store.close()
+
+
+@survey.command()
+def export(packet: PacketArgument, data: DataOption = None) -> None:
+    """Print all answers that the server holds. Example: clapstick survey export packet > answers.json"""
+    from clapstick.reports.survey.plan import sha256_of
+
+    plan, store = _open_store(packet, data)
+    print_json([file.model_dump(mode="json") for file in store.export(sha256_of(plan))])
+    store.close()
+
+
+@survey.command()
+def delete(
+    packet: PacketArgument,
+    rater: Annotated[str, typer.Argument(help="Code of the rater.")],
+    data: DataOption = None,
+) -> None:
+    """Delete a rater's answers and close the link. Example: clapstick survey delete packet K7Q2M"""
+    from clapstick.protocols.problems import fail
+
+    _, store = _open_store(packet, data)
+    found = store.delete(rater)
+    store.close()
+    if not found:
+        raise fail("no such rater", rater, remedy="See the codes with `clapstick survey links`.")
+    note(f"{rater}: answers deleted")
+
+
+@survey.command()
+def power(
+    difference: Annotated[float, typer.Argument(help="True difference of mean ratings, in points.")],
+    wanted: Annotated[float, typer.Option("--power", help="Chance to find it.", min=0.05, max=0.999)] = 0.8,
+    raters: Annotated[str, typer.Option("--raters", help="Numbers of raters to try.")] = "10,20,30,50,100",
+    clips: Annotated[str, typer.Option("--clips", help="Numbers of clips to try.")] = "6,12,24,48,96",
+    clips_per_rater: Annotated[int, typer.Option("--clips-per-rater", help="0 for all.", min=0)] = 0,
+    pilot: Annotated[
+        Path | None,
+        typer.Option("--pilot", help="ratings.csv of `survey score --out`: variances come from there."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan raters and clips for a difference. Example: clapstick survey power 0.5 --clips 12,24"""
+    from clapstick.reports.survey.power import (
+        DEFAULT_COMPONENTS,
+        components_from_ratings,
+        plan_sizes,
+        smallest_raters,
+    )
+
+    components = DEFAULT_COMPONENTS if pilot is None else components_from_ratings(_pilot_ratings(pilot))
+    source = "the PEAVS annotations" if pilot is None else str(pilot)
+    note(
+        f"Variances of a difference, from {source}: raters {components.rater:.2f}, "
+        f"clips {components.clip:.2f}, rest {components.noise:.2f}"
+    )
+    sizes = plan_sizes(
+        difference, components, raters=_numbers(raters), clips=_numbers(clips), clips_per_rater=clips_per_rater
+    )
+    least = {
+        count: smallest_raters(
+            difference, count, components, wanted, clips_per_rater=min(clips_per_rater or count, count)
+        )
+        for count in _numbers(clips)
+    }
+    if as_json:
+        print_json(
+            {
+                "difference": difference,
+                "components": asdict(components),
+                "sizes": [asdict(size) for size in sizes],
+                "smallest": [{"clips": count, "raters": found} for count, found in least.items()],
+            }
+        )
+        return
+    last = f"raters for {wanted:g}"
+    rows = [
+        {"clips": count, last: found or "none up to 1000: take more clips"}
+        | {f"{size.raters} raters": f"{size.power:.2f}" for size in sizes if size.clips == count}
+        for count, found in least.items()
+    ]
+    print_rows(rows, [name for name in rows[0] if name != last] + [last], as_json=False)
+
+
+def _pilot_ratings(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    table = pd.read_csv(path)
+    return table[table["role"] == "test"] if "role" in table.columns else table
+
+
+def _numbers(text: str) -> list[int]:
+    from clapstick.protocols.problems import fail
+
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise fail("not a list of numbers", text, expected="such as 10,20,30") from error
+    if min(found) < 2:
+        raise fail("too few", text, expected="2 or more")
+    return found
+
+
+def _open_store(packet: Path, data: Path | None) -> tuple[Plan, AnswerStore]:
+    from clapstick.reports.survey.plan import read_plan, sha256_of
+    from clapstick.reports.survey.store import AnswerStore
+
+    plan = read_plan(packet)
+    folder = data or packet.with_name(f"{packet.name}.answers")
+    raters = [session.rater for session in plan.sessions]
+    return plan, AnswerStore(folder / "answers.sqlite3", sha256_of(plan), raters)
+
+
 def _key_path(packet: Path, key: Path | None) -> Path:
     return key if key is not None else packet.with_name(f"{packet.name}.key.json")
 
 
-def _write_result(out: Path, result: object, table: object) -> None:
-    import pandas as pd
-
+def _write_result(out: Path, result: SurveyResult, table: pd.DataFrame | None) -> None:
     from clapstick.protocols.archive import write_json, write_text
     from clapstick.reports.survey.result_page import render_result_page
-    from clapstick.reports.survey.results import SurveyResult
 
-    assert isinstance(result, SurveyResult)
     write_json(out / "result.json", result.model_dump(mode="json"))
     write_text(out / "index.html", render_result_page(result))
-    if isinstance(table, pd.DataFrame):
+    if table is not None:
         write_text(out / "ratings.csv", table.to_csv(index=False))
     note(f"Page: {out / 'index.html'}")
 
 
-def _print_result(result: object, as_json: bool) -> None:
-    from clapstick.reports.survey.results import SurveyResult
-
-    assert isinstance(result, SurveyResult)
+def _print_result(result: SurveyResult, as_json: bool) -> None:
     if as_json:
         print_json(result.model_dump(mode="json"))
         return

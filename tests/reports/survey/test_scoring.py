@@ -27,7 +27,7 @@ RULES = (
     ' {rule="repeat-difference", limit=1.5}]'
 )
 RATINGS = Path(__file__).parents[4] / "shared" / "data" / "human_ratings" / "peavs_batch1_pairs.csv.gz"
-PEAVS_NAME = r"(?P<clip>.+)_(?:output_)?(?P<system>original|\d\d)(?:_(?P<variant>\d+))?"
+PEAVS_NAME = r"(?P<clip>.+?)_(?:output_)?(?P<system>original|\d\d)(?:_(?P<variant>\d+))?"
 
 
 @pytest.fixture(scope="module")

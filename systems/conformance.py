@@ -320,7 +320,8 @@ def longest_flat_peak(samples: NDArray[np.float32]) -> int:
 def check_time_offset(together: Answers, times_s: NDArray[np.float64]) -> Finding:
     """Sound moves with the picture; how late it is against the flashes is told.
 
-    The envelopes of the two flashing videos are cross-correlated: the lag should be `SHIFT_S`. A system that does
+    The envelopes of the two flashing videos are cross-correlated: the lag should be `SHIFT_S`. A system that
+    does
     not follow the picture has no offset.
     """
     first, later = together.sounds.get("flashes"), together.sounds.get("later")

@@ -1,7 +1,7 @@
 """CondFoleyGen: its script's generation for one target and one audio-visual prompt.
 
-Official code: XYPB/CondFoleyGen, audio_generation.py (gen_audio_condImage_fast). ``windows_2s`` asks for 2 s at a
-time; ``official_long`` hands over the whole clip with W_scale.
+Official code: XYPB/CondFoleyGen, audio_generation.py (gen_audio_condImage_fast). ``windows_2s`` asks for 2 s
+at a time; ``official_long`` hands over the whole clip with W_scale.
 """
 
 import math
@@ -20,11 +20,9 @@ def load(job):
 
     if job.weights is not None:
         os.environ["TORCH_HOME"] = str(job.weights / "torch")
-    kit.stub_modules("streamlit", "moviepy.editor")
-    import sys
-
-    for name in ("VideoFileClip", "AudioFileClip", "ImageSequenceClip"):
-        setattr(sys.modules["moviepy.editor"], name, None)
+    page, editor = kit.stub_modules("streamlit", "moviepy.editor")
+    page.cache, page.warning = (lambda function, **_: function), print
+    editor.VideoFileClip = editor.AudioFileClip = editor.ImageSequenceClip = None
     kit.alias_module("pytorch_lightning.utilities.distributed", "pytorch_lightning.utilities.rank_zero")
     repository = job.enter_repository()
     import audio_generation
@@ -77,7 +75,7 @@ def make(model, clip):
     written = []
     keep = types.SimpleNamespace(write=lambda path, samples, rate, width: written.append((path, samples)))
     audio_generation.soundfile = keep
-    before = os.getcwd()
+    before = Path.cwd()
     os.chdir(str(clip.scratch))
     try:
         audio_generation.gen_audio_condImage_fast(
@@ -97,7 +95,7 @@ def make(model, clip):
             tmp_path=str(clip.scratch / "tmp"),
         )
     finally:
-        os.chdir(before)
+        os.chdir(str(before))
     sounds = [
         samples for path, samples in written if Path(path).parent.name.startswith("2sec_full_generated_sound")
     ]

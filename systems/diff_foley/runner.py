@@ -31,7 +31,7 @@ def load(job):
                     key.replace("module.", ""): value for key, value in state.get("state_dict", state).items()
                 }
                 missing, _ = self.stage1_model.load_state_dict(state, strict=False)
-                notes.extend(["CAVP lacks %d keys" % len(missing)] if missing else [])
+                notes.extend([f"CAVP lacks {len(missing)} keys"] if missing else [])
 
     def build(name, checkpoint):
         model = demo_util.instantiate_from_config(OmegaConf.load(str(config / name)).model)
@@ -59,7 +59,7 @@ def make(model, clip):
     kit.seed_everything(clip.seed)
     rows, _ = features(str(clip.video), 0, 8.2, tmp_path=str(clip.scratch))
     if rows.shape[0] < FEATURES:
-        raise ValueError("%d features at 4 fps, %d are needed" % (rows.shape[0], FEATURES))
+        raise ValueError(f"{rows.shape[0]} features at 4 fps, {FEATURES} are needed")
     condition = torch.from_numpy(rows[:FEATURES]).unsqueeze(0).to(job.device)
     condition = condition.repeat(int(options["candidates"]), 1, 1)
     embedded = diffusion.get_learned_conditioning(condition)

@@ -1,6 +1,7 @@
 """Frieren: CAVP features, mel by rectified flow, BigVGAN, for one window of 8.2 s.
 
-Official code: cyanbx/Frieren-V2A, script/data_preprocess, script/generate_mel_cfm_cfg_scale.py, script/mel2wav_vocoder.py.
+Official code: cyanbx/Frieren-V2A, script/data_preprocess, script/generate_mel_cfm_cfg_scale.py and
+script/mel2wav_vocoder.py.
 """
 
 import clapstick_runner as kit
@@ -31,7 +32,7 @@ def load(job):
                     key.replace("module.", ""): value for key, value in state.get("state_dict", state).items()
                 }
                 missing, _ = self.stage1_model.load_state_dict(state, strict=False)
-                notes.extend(["CAVP lacks %d keys" % len(missing)] if missing else [])
+                notes.extend([f"CAVP lacks {len(missing)} keys"] if missing else [])
 
     features = Features(
         fps=4,
@@ -86,7 +87,7 @@ def make(model, clip):
     rows = features(str(slow))
     rows = rows[0] if isinstance(rows, tuple) else rows
     if rows.shape[0] < FEATURES:
-        raise ValueError("%d features at 4 fps, %d are needed" % (rows.shape[0], FEATURES))
+        raise ValueError(f"{rows.shape[0]} features at 4 fps, {FEATURES} are needed")
     with torch.no_grad():
         condition = torch.as_tensor(rows[:FEATURES]).float().unsqueeze(0).to(job.device)
         latent, _ = diffusion.sample_param_cfg(

@@ -254,8 +254,8 @@ def ffmpeg(*arguments: Any) -> None:
         raise RuntimeError("ffmpeg failed: " + done.stderr.decode("utf-8", "replace")[-500:])
 
 
-def stub_modules(*names: str) -> None:
-    """Put empty modules in place of packages that the official code imports and never uses here."""
+def stub_modules(*names: str) -> list[types.ModuleType]:
+    """Put empty modules in place of packages that are imported and never used here; return them."""
     for name in names:
         parts = name.split(".")
         for count in range(1, len(parts) + 1):
@@ -264,6 +264,7 @@ def stub_modules(*names: str) -> None:
                 sys.modules[part] = types.ModuleType(part)
             if count > 1:
                 setattr(sys.modules[".".join(parts[: count - 1])], parts[count - 1], sys.modules[part])
+    return [sys.modules[name] for name in names]
 
 
 def alias_module(old: str, new: str) -> None:
@@ -277,8 +278,8 @@ def alias_module(old: str, new: str) -> None:
 def load_checkpoint(job: Job, name: str) -> Any:
     """Load a torch checkpoint of the weights folder.
 
-    Only tensors and plain values are read. A checkpoint that holds other objects can run code of its authors when
-    it is read, so it needs the parameter ``trust_checkpoints``.
+    Only tensors and plain values are read. A checkpoint that holds other objects can run code of its authors
+    when it is read, so it needs the parameter ``trust_checkpoints``.
     """
     import torch
 
@@ -299,8 +300,8 @@ def load_checkpoint(job: Job, name: str) -> Any:
 def fill(job: Job, model: Any, name: str, *keys: str, strict: bool = False) -> list[str]:
     """Load a checkpoint into a model; return warnings of what did not fit.
 
-    `keys` lead to the state within the file, as far as they are there. With the parameter ``random_weights`` the
-    model keeps its initial values: that shows whether an installation works before gigabytes are fetched.
+    `keys` lead to the state within the file, as far as they are there. With the parameter ``random_weights``
+    the model keeps its initial values: that shows whether an installation works before gigabytes are fetched.
     """
     if job.parameters.get("random_weights", False):
         return ["weights are random"]
@@ -310,9 +311,9 @@ def fill(job: Job, model: Any, name: str, *keys: str, strict: bool = False) -> l
     missing, unexpected = model.load_state_dict(state, strict=strict)
     told = []
     if missing:
-        told.append("%s lacks %d keys of the model, %s ..." % (name, len(missing), missing[0]))
+        told.append(f"{name} lacks {len(missing)} keys of the model, {missing[0]} ...")
     if unexpected:
-        told.append("%s has %d keys that the model lacks, %s ..." % (name, len(unexpected), unexpected[0]))
+        told.append(f"{name} has {len(unexpected)} keys that the model lacks, {unexpected[0]} ...")
     return told
 
 

@@ -1,6 +1,7 @@
 """Lets an installation be tried before there are weights or a GPU: stand-ins for what would be downloaded.
 
-Used by runners where ``random_weights`` is set or the job's device is ``cpu``; never with real weights on a GPU.
+Used by runners where ``random_weights`` is set or the job's device is ``cpu``; never with real weights on a
+GPU.
 """
 
 from __future__ import annotations

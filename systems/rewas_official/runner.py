@@ -30,7 +30,7 @@ def load(job):
     from encoder.phi import Phi
     from omegaconf import OmegaConf
 
-    text = (repository / "configs" / "audioldm_m_rewas_vggsound.yaml").read_text()
+    text = (repository / "configs" / "audioldm_m_rewas.yaml").read_text()
     config = on_weights(yaml.safe_load(text), job)
     config["model"]["params"]["cond_stage_key"] = "text"
     diffusion = pipeline.ReWaS(**config["model"]["params"])
@@ -42,7 +42,7 @@ def load(job):
     diffusion.control_key = "energy"
 
     synchformer = encoder_utils.patch_config(
-        OmegaConf.load(str(repository / "configs" / ("cfg-%s.yaml" % SYNCHFORMER)))
+        OmegaConf.load(str(repository / "configs" / f"cfg-{SYNCHFORMER}.yaml"))
     )
     synchformer.model.params.vfeat_extractor.is_trainable = False
     _, network = encoder_utils.get_model(synchformer, torch.device(job.device))
@@ -69,7 +69,7 @@ class NoPool:
 
 
 def on_weights(value, job):
-    """Point every path into ``ckpts`` of a configuration at the weights folder; None where weights are random."""
+    """Point every path into ``ckpts`` at the weights folder; None where weights are random."""
     if isinstance(value, dict):
         return {key: on_weights(one, job) for key, one in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,7 @@
 """SpecVQGAN: what its notebook does, for one pass of 9.845 s.
 
-Official code: v-iashin/SpecVQGAN, generation_demo.ipynb, feature_extraction/demo_utils.py, sample_visualization.py.
+Official code: v-iashin/SpecVQGAN, generation_demo.ipynb, feature_extraction/demo_utils.py and
+sample_visualization.py.
 """
 
 import clapstick_runner as kit
@@ -15,7 +16,8 @@ def load(job):
 
     if job.weights is not None:
         os.environ["TORCH_HOME"] = str(job.weights / "torch")
-    kit.stub_modules("streamlit")
+    page = kit.stub_modules("streamlit")[0]
+    page.cache, page.warning = (lambda function, **_: function), print
     kit.alias_module("pytorch_lightning.utilities.distributed", "pytorch_lightning.utilities.rank_zero")
     repository = job.enter_repository()
     from feature_extraction import demo_utils

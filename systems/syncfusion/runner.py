@@ -48,7 +48,7 @@ def load(job):
 
 
 def load_clap(job, random):
-    """CLAP, or where weights are random one random embedding a prompt: importing laion_clap downloads tokenizers."""
+    """CLAP; with random weights none, because importing laion_clap downloads tokenizers."""
     if random:
         return None
     import laion_clap

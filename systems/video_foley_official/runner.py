@@ -27,7 +27,7 @@ def load(job):
     audioldm = inner + "/AudioLDMControlNetInfer/Model/AudioLdm"
     job.enter_repository("preprocess", inner, audioldm, inner + "/TorchJAEKWON")
     from AudioLDMControlNetInfer.AudioLDMControlNet import AudioLDMControlNet
-    from config import _C as config
+    from config import _C as config  # noqa: N811 - the official name
     from model import Video2Sound
 
     if not random:

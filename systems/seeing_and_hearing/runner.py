@@ -1,0 +1,59 @@
+"""Seeing&Hearing: AudioLDM steered by ImageBind, for one clip.
+
+Official code: yzxing87/Seeing-and-Hearing, v2a/video2audio.py.
+"""
+
+import math
+import os
+
+import clapstick_runner as kit
+import clapstick_trial
+
+
+def load(job):
+    if job.parameters["random_weights"]:
+        raise RuntimeError("random weights are not to be had: the network's shape comes with AudioLDM's files")
+    if job.device == "cpu":
+        clapstick_trial.cuda_on_cpu()
+    folder = job.enter_repository("v2a") / "v2a"
+    # ImageBind is looked for in .checkpoints of the working folder.
+    work = job.clips[0].scratch.parent / "work"
+    (work / ".checkpoints").mkdir(parents=True)
+    (work / ".checkpoints" / "imagebind_huge.pth").symlink_to(job.weight("imagebind_huge.pth"))
+    (work / "bpe").symlink_to(folder / "bpe")
+    os.chdir(str(work))
+    from audioldm.models.unet import UNet2DConditionModel
+    from audioldm.pipelines.pipeline_audioldm import AudioLDMPipeline
+
+    path = str(job.weight("audioldm-m-full"))
+    network = UNet2DConditionModel.from_pretrained(path, subfolder="unet").to(job.device)
+    return job, AudioLDMPipeline.from_pretrained(path, unet=network).to(job.device)
+
+
+def make(model, clip):
+    import torch
+
+    job, pipe = model
+    if not clip.text:
+        raise ValueError("a text prompt is needed")
+    seconds = math.ceil(clip.duration_s - 1e-6)
+    generator = torch.Generator(device=job.device)
+    generator.manual_seed(clip.seed)
+    sound = pipe.bind_forward_double_loss(
+        clip.text,
+        latents=None,
+        num_inference_steps=int(job.parameters["steps"]),
+        audio_length_in_s=seconds,
+        guidance_scale=float(job.parameters["guidance"]),
+        generator=generator,
+        video_paths=[str(clip.video)],
+        learning_rate=float(job.parameters["learning_rate"]),
+        clip_duration=1,
+        clips_per_video=seconds,
+        num_optimization_steps=1,
+    ).audios[0]
+    return kit.Sound(sound.reshape(-1), 16000)
+
+
+if __name__ == "__main__":
+    kit.main(load, make)

@@ -53,7 +53,8 @@ def published_rows(data: RunData, board: Leaderboard) -> list[PublishedRow]:
         same = [pair for pair in measured if pair[0].convention == record["convention"]]
         source = f"{record['paper']}, {record['table']}: {record['row']}, {record['column']}"
         value, half = float(record["value"]), float(record["ci"])
-        for column, score in same or measured or [(columns[metric][0], None)]:
+        nothing: list[tuple[Column, ScoreRecord | None]] = [(columns[metric][0], None)]
+        for column, score in same or measured or nothing:
             rows.append(_row(protocol, titles[system], column, score, source, system, value, half))
     return rows
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
+
+from pydantic import BaseModel, ConfigDict
 
 from clapstick.protocols.archive import write_json, write_text
 from clapstick.protocols.clips import safe_stem
@@ -17,9 +19,10 @@ from clapstick.reports.run_data import RunData, read_run
 from clapstick.reports.sounds import Codec
 
 
-@dataclass(frozen=True)
-class SiteEntry:
+class SiteEntry(BaseModel):
     """One run of a site."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     slug: str
     """Folder of the report: made from what the run is, not from where it lies."""
@@ -57,7 +60,7 @@ def build_site(
         )
         entries[entry.slug] = entry
     ordered = sorted(entries.values(), key=lambda entry: (entry.finished, entry.slug), reverse=True)
-    write_json(out / "runs.json", {"runs": [_document(entry) for entry in ordered]})
+    write_json(out / "runs.json", {"runs": [entry.model_dump(mode="json") for entry in ordered]})
     write_text(out / "feed.xml", _feed(ordered, address))
     (out / "static").mkdir(parents=True, exist_ok=True)
     for name in ("report.css", "theme.js"):
@@ -94,33 +97,23 @@ def slug_of(data: RunData) -> str:
 
 def _entry(data: RunData) -> SiteEntry:
     return SiteEntry(
-        slug_of(data),
-        data.run.protocol.title,
-        data.run.protocol.name,
-        data.run.finished or data.run.started,
-        len(data.clips),
-        tuple(system.title for system in data.competitors),
-        make_leaderboard(data).findings[:3],
+        slug=slug_of(data),
+        title=data.run.protocol.title,
+        protocol=data.run.protocol.name,
+        finished=data.run.finished or data.run.started,
+        clips=len(data.clips),
+        systems=tuple(system.title for system in data.competitors),
+        findings=make_leaderboard(data).findings[:3],
     )
 
 
-def _document(entry: SiteEntry) -> dict[str, object]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(entry).items()}
-
-
 def _earlier(out: Path) -> list[SiteEntry]:
-    import json
-
     path = out / "runs.json"
     if not path.is_file():
         return []
-    found = []
-    for values in json.loads(path.read_text(encoding="utf-8"))["runs"]:
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        entry = SiteEntry(**lists)
-        if (out / "runs" / entry.slug / "index.html").is_file():
-            found.append(entry)
-    return found
+    listed = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    entries = [SiteEntry.model_validate(values) for values in listed]
+    return [entry for entry in entries if (out / "runs" / entry.slug / "index.html").is_file()]
 
 
 def _feed(entries: Sequence[SiteEntry], address: str) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clapstick.metrics.onsets import SAMPLE_RATE as ONSET_RATE
+from clapstick.metrics.onset_strength import SAMPLE_RATE as ONSET_RATE
 from clapstick.metrics.onsets import detect_onsets
 from clapstick.metrics.rms import centred_rms_curve
 from clapstick.metrics.waveform import resample

@@ -30,8 +30,8 @@ def markdown(data: RunData) -> str:
         lines += ["", *(f"- Warning: {_plain(warning)}" for warning in board.warnings)]
     if board.missing:
         lines += ["", "Not computed:", ""]
-        for column, reason, systems in board.missing:
-            lines.append(f"- {_plain(column)}: {_plain(reason)} ({_plain(', '.join(systems))})")
+        for names, reason, systems in board.missing:
+            lines.append(f"- {_plain(names)}: {_plain(reason)} ({_plain(', '.join(systems))})")
     lines += ["", "Signatures:", ""]
     for column in board.columns:
         score = next(s for s in data.scores if (s.metric, s.convention) == (column.metric, column.convention))

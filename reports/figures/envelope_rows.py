@@ -34,7 +34,9 @@ def envelope_figure(data: RunData, clip: Clip) -> Figure | None:
     titles = {system.name: system.title for system in data.systems} | {REFERENCE: "Reference"}
     across = Scale(0.0, clip.duration_s, _LABELS, _WIDTH - 10)
     envelopes = {name: rms_envelope(audio) for name, audio in sounds.items()}
-    top = max(float(envelope.values.max()) for envelope in envelopes.values()) or 1.0
+    competing = {REFERENCE, *(system.name for system in data.competitors)}
+    used = [envelope for name, envelope in envelopes.items() if name in competing] or envelopes.values()
+    top = max(float(envelope.values.max()) for envelope in used) or 1.0
     parts: list[Markup] = []
     y = float(_TOP)
     for name, audio in sounds.items():
@@ -93,7 +95,7 @@ def _row(
     y: float,
 ) -> Markup:
     up = Scale(0.0, top, y + _ENVELOPE, y)
-    label = title if len(title) <= 20 else title[:19] + "…"
+    label = title if len(title) <= 22 else title[:21] + "…"
     parts = [text(_LABELS - 12, y + _ENVELOPE - 4, label, text_anchor="end")]
     if behind is not None:
         outline = _points(behind, across, up)
@@ -125,6 +127,6 @@ def _row(
 
 def _points(envelope: Envelope, across: Scale, up: Scale) -> str:
     return "L".join(
-        f"{min(across(k * envelope.hop_s), across.end):.1f},{up(float(value)):.1f}"
+        f"{min(across(k * envelope.hop_s), across.end):.1f},{max(up(float(value)), up.end):.1f}"
         for k, value in enumerate(envelope.values)
     )

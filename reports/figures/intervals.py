@@ -8,7 +8,7 @@ from clapstick.reports.figures.svg import Figure, drawing, element, label_for, s
 from clapstick.reports.leaderboard import Cell, Column, Leaderboard, Row, column_name
 
 WIDTH = 560
-_LABELS = 170
+_LABELS = 196
 _RIGHT = 24
 _ROW = 26
 _TOP = 34
@@ -69,7 +69,7 @@ def _row(row: Row, cell: Cell, place: object, y: float) -> Markup:
     return Markup("").join(parts)
 
 
-def _short(title: str, most: int = 24) -> str:
+def _short(title: str, most: int = 27) -> str:
     return title if len(title) <= most else title[: most - 1] + "…"
 
 

@@ -243,7 +243,7 @@
   function drawRows() {
     const clip = index.clips[current];
     const item = metric();
-    const top = Math.max(1e-4, ...[...sounds.values()].flatMap((sound) => sound.rms));
+    const top = scaleTop();
     const reference = sounds.get(index.systems[0].name) || null;
     const fragment = document.createDocumentFragment();
     index.systems.forEach((system, place) => {
@@ -293,6 +293,14 @@
     const focused = document.activeElement && document.activeElement.name === "sound" ? document.activeElement.value : null;
     rows.replaceChildren(fragment);
     if (focused) [...rows.querySelectorAll("input")].find((radio) => radio.value === focused)?.focus();
+  }
+
+  // The scale of all rows: reference and systems fill it, a louder control is cut off.
+  function scaleTop() {
+    const names = index.systems.filter((system, place) => !place || !system.control).map((system) => system.name);
+    const loaded = names.filter((name) => sounds.has(name));
+    const used = loaded.length ? loaded : [...sounds.keys()];
+    return Math.max(1e-4, ...used.flatMap((name) => sounds.get(name).rms));
   }
 
   function chartWords(system, sound, clip) {
@@ -429,8 +437,11 @@
   async function start() {
     index = await load(INDEX);
     fill(controls.metric, index.metrics.map((item) => [item.key, item.title]));
-    const competing = [...index.systems].sort((a, b) => a.control - b.control);
+    const order = (system) => (system === index.systems[0] ? 2 : Number(system.control));
+    const competing = [...index.systems].sort((a, b) => order(a) - order(b));
     fill(controls.system, competing.map((system) => [system.name, system.title]));
+    const scored = (system) => index.metrics.length && known(index.metrics[0].values[system.name] || []).length;
+    controls.system.value = (competing.find(scored) || competing[0]).name;
     fill(controls.material, distinct(index.clips.map((clip) => clip.material)), "every material");
     fill(controls.action, distinct(index.clips.map((clip) => clip.action)), "every action");
     if (!index.metrics.length) controls.order.value = "id";

@@ -18,7 +18,7 @@ window.clapstick.envelopes = (() => {
     const topDb = 20 * Math.log10(top);
     return (rms) => {
       const level = rms > 0 ? 20 * Math.log10(rms) : FLOOR_DB;
-      const share = Math.max(level - FLOOR_DB, 0) / Math.max(topDb - FLOOR_DB, 1);
+      const share = Math.min(Math.max(level - FLOOR_DB, 0) / Math.max(topDb - FLOOR_DB, 1), 1);
       return HEIGHT - share * (HEIGHT - MARGIN);
     };
   }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from archive_builder import build_archive
+from archive_builder import BuiltSystem, build_archive
 
 from clapstick.protocols.archive import RunArchive
 from clapstick.reports import build_report
@@ -281,6 +281,40 @@ def test_the_page_is_never_wider_than_the_window(page: Page, page_path: Path, wi
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_hostile_text_shows_as_text(page: Page, tmp_path: Path) -> None:
+    names = (
+        '<script>document.title="owned"</script>',
+        '"><img src=x onerror=alert(1)>',
+        "مقطع ‮abc",
+        "a'b`${1}",
+    )
+    systems = (BuiltSystem("mine", names[1]), BuiltSystem("silence", names[0], role="control", error=0.2))
+    archive = build_archive(
+        tmp_path / "run",
+        clip_ids=names,
+        systems=systems,
+        title=names[0],
+        prompt_text=names[1],
+        failed=[("mine", names[2])],
+    )
+    path = build_report(archive.root)
+    page.goto(path.as_uri())
+    assert page.title() == f"{names[0]} · Clapstick"
+    page.locator("#clips").scroll_into_view_if_needed()
+    page.wait_for_selector(".clip-row")
+    assert sorted(page.locator(".clip-name").all_inner_texts()) == sorted(names)
+    page.select_option("#sort-order", "id")
+    for row in range(len(names)):
+        page.locator(".clip-row").nth(row).click()
+        wait_until(page, "clapstick.player.ready !== undefined")
+        assert page.inner_text("#clip-title") in names
+        assert f"“{names[1]}”" in page.inner_text("#clip-facts")
+    page.locator("[data-cell]").first.click()
+    assert names[1] in page.inner_text("#drawer-title") or names[0] in page.inner_text("#drawer-title")
+    assert page.locator("img[src=x]").count() == 0
+    assert page.title() == f"{names[0]} · Clapstick"
+
+
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -340,6 +374,8 @@ async () => {
     if (click === null && first >= 0) {
       // The last sample of the buffer is being made now and is heard a latency later.
       click = performance.now() - ((wave.length - first) / context.sampleRate - latency) * 1000;
+      // The player moves the cursor once a frame, before this callback of the same frame.
+      await new Promise(requestAnimationFrame);
       const share = parseFloat(document.getElementById("rows").style.getPropertyValue("--position"));
       cursor = share * player.duration - (performance.now() - click) / 1000;
     }

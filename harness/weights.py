@@ -150,6 +150,20 @@ def measure(path: Path, source: str) -> FileRecord:
     )
 
 
+def file_sha256(path: Path) -> str:
+    """Return a file's SHA-256: from its record where that is up to date, else by reading it."""
+    status = path.stat()
+    record = read_record(path)
+    if record is not None and (record.size_bytes, record.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        return record.sha256
+    return _measured_sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _measured_sha256(path: Path, size_bytes: int, mtime_ns: int) -> str:
+    return measure(path, "").sha256
+
+
 def require_as_stated(known: WeightFile, where: Path, record: FileRecord) -> None:
     """Raise `ClapstickError` where a file is not what its source states."""
     stated = (

@@ -72,12 +72,15 @@ class AudioEmbedder:
         NotComputableError
             If a waveform is empty, too short for the network, or holds NaN or infinite samples.
         """
-        return embed_rows(
-            [self.windows(checked_waveform(waveform), sample_rate) for waveform in waveforms],
-            self.forward,
-            device=self.device,
-            batch_rows=self.batch_rows,
-        )
+        return self.embed_prepared([self.prepare(waveform, sample_rate=sample_rate) for waveform in waveforms])
+
+    def prepare(self, waveform: NDArray[np.float32], *, sample_rate: int) -> NDArray[np.float32]:
+        """Run one waveform through the front end; raises as `embed`."""
+        return self.windows(checked_waveform(waveform), sample_rate)
+
+    def embed_prepared(self, prepared: Sequence[NDArray[np.float32]]) -> list[Embeddings]:
+        """Run what `prepare` gave for some waveforms through the network."""
+        return embed_rows(prepared, self.forward, device=self.device, batch_rows=self.batch_rows)
 
 
 @dataclass(frozen=True)

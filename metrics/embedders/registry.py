@@ -189,6 +189,46 @@ _CARDS = (
     ),
 )
 
+_I3D = EmbedderCard(
+    name="i3d",
+    title="I3D, RGB and PWC-Net flow features added, one vector every 0.96 s",
+    kind="video",
+    network="i3d",
+    output="embedding",
+    dimension=1024,
+    weights=("i3d-rgb", "i3d-flow"),
+    entry=f"{_HERE}.i3d:load_i3d",
+    front_end={"frame_rate": 25.0, "short_side": 256, "crop": 224, "stack": 24, "flow": "given (PWC-Net)"},
+    source="amazon-science/avgen-eval-toolkit@9cf014b, PEAVS/av_features_extraction/models/i3d",
+    frame_rate=25.0,
+    note="PWC-Net's correlation layer runs on CUDA with cupy only, so flow must be made elsewhere.",
+)
+_VIDEO_CARDS = (
+    _I3D,
+    replace(
+        _I3D,
+        name="i3d-raft",
+        title="I3D, RGB and RAFT flow features added, one vector every 0.96 s",
+        network="i3d-raft",
+        weights=("i3d-rgb", "i3d-flow", "raft-large"),
+        entry=f"{_HERE}.i3d:load_i3d_raft",
+        front_end={**_I3D.front_end, "flow": "torchvision raft_large C_T_SKHT_V2"},
+        official=False,
+        note="RAFT stands in for PWC-Net: FAVD with it is not comparable with published values.",
+    ),
+    replace(
+        _I3D,
+        name="i3d-rgb",
+        title="I3D, RGB features alone, one vector every 0.96 s",
+        network="i3d-rgb",
+        weights=("i3d-rgb",),
+        entry=f"{_HERE}.i3d:load_i3d_rgb",
+        front_end={**_I3D.front_end, "flow": "none"},
+        official=False,
+        note="Half of what FAVD takes; not comparable with published values.",
+    ),
+)
+
 
 @cache
 def embedders(kind: Kind) -> Mapping[str, EmbedderCard]:
@@ -202,7 +242,7 @@ def embedders(kind: Kind) -> Mapping[str, EmbedderCard]:
         If two embedders claim one name.
     """
     found: dict[str, EmbedderCard] = {}
-    for card in (*_CARDS, *_outside_cards()):
+    for card in (*_CARDS, *_VIDEO_CARDS, *_outside_cards()):
         if card.kind != kind:
             continue
         if card.name in found:

@@ -321,8 +321,7 @@ def check_time_offset(together: Answers, times_s: NDArray[np.float64]) -> Findin
     """Sound moves with the picture; how late it is against the flashes is told.
 
     The envelopes of the two flashing videos are cross-correlated: the lag should be `SHIFT_S`. A system that
-    does
-    not follow the picture has no offset.
+    does not follow the picture has no offset.
     """
     first, later = together.sounds.get("flashes"), together.sounds.get("later")
     if first is None or later is None:

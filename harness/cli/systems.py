@@ -33,11 +33,19 @@ def list_systems(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _row(found: Any) -> dict[str, Any]:
+    from clapstick.harness.weights import find_weights
+    from clapstick.protocols.problems import ClapstickError
     from clapstick.systems.missing import missing_here
     from clapstick.systems.runtimes.options import read_options
 
     card = found.card
     options = read_options(card.name)
+    lacks = missing_here(found, options)
+    for name in card.weights:
+        try:
+            find_weights(name)
+        except ClapstickError:
+            lacks.append(f"weights {name}")
     rate = "follows reference" if card.sample_rate is None else f"{card.sample_rate} Hz"
     return {
         "name": card.name,
@@ -51,7 +59,7 @@ def _row(found: Any) -> dict[str, Any]:
         "licence_code": card.licence_code,
         "licence_weights": card.licence_weights,
         "licence of code / weights": f"{card.licence_code or '-'} / {card.licence_weights or '-'}",
-        "missing here": ", ".join(missing_here(found, options)),
+        "missing here": ", ".join(lacks),
         "summary": card.summary,
     }
 

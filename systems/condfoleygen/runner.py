@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 
 import clapstick_runner as kit
+import clapstick_trial
 
 CONFIG = "greatesthit_transformer_with_vNet_randshift_2s_GH_vqgan_no_earlystop.yaml"
 RATE, UNIT_S, FPS = 22050, 2, 15
@@ -24,6 +25,7 @@ def load(job):
     page.cache, page.warning = (lambda function, **_: function), print
     editor.VideoFileClip = editor.AudioFileClip = editor.ImageSequenceClip = None
     kit.alias_module("pytorch_lightning.utilities.distributed", "pytorch_lightning.utilities.rank_zero")
+    clapstick_trial.old_torchaudio()
     repository = job.enter_repository()
     import audio_generation
     from feature_extraction import demo_utils

@@ -275,6 +275,17 @@ def alias_module(old: str, new: str) -> None:
         sys.modules[old] = importlib.import_module(new)
 
 
+def without_training_loss(module: str, name: str) -> None:
+    """Put an empty network in place of a loss that models build, with a download, and never use at inference."""
+    import torch
+
+    class NoLoss(torch.nn.Module):
+        def __init__(self, *_: Any, **__: Any) -> None:
+            super().__init__()
+
+    setattr(importlib.import_module(module), name, NoLoss)
+
+
 def load_checkpoint(job: Job, name: str) -> Any:
     """Load a torch checkpoint of the weights folder.
 

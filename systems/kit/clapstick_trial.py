@@ -1,7 +1,6 @@
-"""Lets an installation be tried before there are weights or a GPU: stand-ins for what would be downloaded.
+"""Lets an installation be tried before there are weights or a GPU, or on libraries newer than the pinned ones.
 
-Used by runners where ``random_weights`` is set or the job's device is ``cpu``; never with real weights on a
-GPU.
+Stand-ins for downloads are used where ``random_weights`` is set, those for CUDA where the device is ``cpu``.
 """
 
 from __future__ import annotations
@@ -63,3 +62,21 @@ def random_roberta(folder: Path) -> None:
     transformers.AutoTokenizer.from_pretrained = lambda *_, **__: tokenizer
     transformers.RobertaConfig.from_pretrained = lambda *_, **__: config
     transformers.RobertaModel.from_pretrained = lambda *_, **__: transformers.RobertaModel(config)
+
+
+def old_torchaudio() -> None:
+    """Give a recent torchaudio back what older code calls: a choice of backend, loading without torchcodec."""
+    import torchaudio
+
+    if hasattr(torchaudio, "set_audio_backend"):
+        return
+
+    def load(path: Any, **_: Any) -> tuple[Any, int]:
+        import soundfile
+        import torch
+
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        return torch.from_numpy(samples.T.copy()), rate
+
+    torchaudio.set_audio_backend = lambda _: None
+    torchaudio.load = load

@@ -23,13 +23,15 @@ def load(job):
     if random:
         clapstick_trial.random_roberta(job.clips[0].scratch.parent / "roberta")
     kit.alias_module("pytorch_lightning.utilities.distributed", "pytorch_lightning.utilities.rank_zero")
-    kit.stub_modules("moviepy.editor")
+    editor = kit.stub_modules("moviepy.editor")[0]
+    editor.VideoFileClip = editor.AudioFileClip = None
     repository = job.enter_repository()
     from audioldm import pipeline
     from encoder import encoder_utils
     from encoder.phi import Phi
     from omegaconf import OmegaConf
 
+    kit.without_training_loss("audioldm.losses", "LPIPSWithDiscriminator")
     text = (repository / "configs" / "audioldm_m_rewas.yaml").read_text()
     config = on_weights(yaml.safe_load(text), job)
     config["model"]["params"]["cond_stage_key"] = "text"

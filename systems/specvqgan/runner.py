@@ -31,6 +31,7 @@ def load(job):
     if random:
         config = OmegaConf.load(str(repository / "configs" / "vggsound_transformer.yaml"))
         config.data.params.feat_sampler_cfg.params.feat_sample_size = 5
+        config.data.params.replace_feats_with_random = False
         config.model.params.transformer_config.params.GPT_config.block_size = ROWS * COLUMNS + 4
         plain = demo_utils.models.resnet50
         demo_utils.models.resnet50 = lambda pretrained: plain(weights=None)

@@ -26,6 +26,7 @@ def load(job):
     inner = "RMS_ControlNet_Inference"
     audioldm = inner + "/AudioLDMControlNetInfer/Model/AudioLdm"
     job.enter_repository("preprocess", inner, audioldm, inner + "/TorchJAEKWON")
+    kit.without_training_loss("audioldm_train.losses", "LPIPSWithDiscriminator")
     from AudioLDMControlNetInfer.AudioLDMControlNet import AudioLDMControlNet
     from config import _C as config  # noqa: N811 - the official name
     from model import Video2Sound

@@ -44,7 +44,7 @@ class ResolvedSystem:
             folder_key(self.found.folder),
             repr(sorted(self.parameters.items())),
             repr(sorted(self.weight_hashes.items())),
-            clip.model_dump_json(),
+            clip.model_dump_json(exclude={"seen_by"}),
             str(seed),
         )
 

@@ -15,12 +15,13 @@ from clapstick.harness.settings import REFERENCE, RunSettings
 from clapstick.harness.statistics import ScoreRequest
 from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import ErrorRecord, RunArchive
+from clapstick.protocols.audit import flag_seen
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.prompts import apply_prompts
 from clapstick.protocols.protocol import Protocol
 from clapstick.protocols.readers.base import find_reader
-from clapstick.systems.registry import FoundSystem, find_system
+from clapstick.systems.registry import FoundSystem, built_in_systems, find_system
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Plan:
     problems: tuple[Problem, ...]
     systems: tuple[SystemPlan, ...]
     requests: tuple[ScoreRequest, ...]
+    subset: str = ""
+    """Name of what is left of a data set whose videos vanish; else empty."""
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row a system for tables and JSON."""
@@ -73,10 +76,12 @@ def make_plan(settings: RunSettings) -> Plan:
     """
     protocol = settings.protocol
     requests = score_requests(protocol)
-    clips, listed, problems = list_clips(settings)
+    clips, listed, problems, subset = list_clips(settings)
+    cards = {found.card.name: found.card for found in (*built_in_systems().values(), *settings.systems)}
+    clips = flag_seen(clips, {name: card.trained_on for name, card in cards.items()})
     archive = RunArchive(settings.out)
     plans = tuple(_plan_system(settings, found, clips, archive) for found in with_reference(settings.systems))
-    return Plan(settings, clips, listed, problems, plans, requests)
+    return Plan(settings, clips, listed, problems, plans, requests, subset)
 
 
 def with_reference(systems: Sequence[FoundSystem]) -> tuple[FoundSystem, ...]:
@@ -120,8 +125,8 @@ def score_requests(protocol: Protocol) -> tuple[ScoreRequest, ...]:
     return tuple(dict.fromkeys(requests))
 
 
-def list_clips(settings: RunSettings) -> tuple[tuple[Clip, ...], int, tuple[Problem, ...]]:
-    """Read the data folder; return the clips of this run, how many were listed, and every problem."""
+def list_clips(settings: RunSettings) -> tuple[tuple[Clip, ...], int, tuple[Problem, ...], str]:
+    """Read the data folder; return this run's clips, how many were listed, every problem, and `Plan.subset`."""
     if not settings.data.is_dir():
         raise fail("data folder is missing", settings.data, remedy="Check --data.")
     protocol = settings.protocol
@@ -145,7 +150,7 @@ def list_clips(settings: RunSettings) -> tuple[tuple[Clip, ...], int, tuple[Prob
         )
     # Prompts come before the limit: policies that take another clip's sound choose among all clips.
     prompted = apply_prompts(unique, protocol.prompt, generator_for(settings.seed, "prompts"))
-    return prompted[: settings.limit], len(unique), tuple(problems)
+    return prompted[: settings.limit], len(unique), tuple(problems), listing.subset
 
 
 def _plan_system(

@@ -145,6 +145,7 @@ def _open_archive(plan: Plan, archive: RunArchive) -> RunRecord:
         seed=settings.seed,
         limit=settings.limit,
         clips_listed=plan.clips_listed,
+        subset=plan.subset,
         libraries=library_versions(),
         machine=machine(),
         git_revision=git_revision(),

@@ -55,6 +55,8 @@ class RunRecord(_Record):
     limit: int | None = None
     clips_listed: int
     """Clips that the reader found, before the limit."""
+    subset: str = ""
+    """Name of what was left of a data set whose videos vanish: scores belong to it; else empty."""
     libraries: dict[str, str]
     machine: dict[str, str]
     git_revision: str | None = None

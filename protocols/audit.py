@@ -98,7 +98,7 @@ def seen_sources(lists: Iterable[TrainingList]) -> frozenset[str]:
 
 def flag_seen(clips: Sequence[Clip], trained: TrainingLists) -> tuple[Clip, ...]:
     """Return the clips with `Clip.seen_by` naming every system whose training lists hold their source."""
-    sources = {system: seen_sources(lists) for system, lists in trained.items()}
+    sources = {system: seen_sources(lists) for system, lists in trained.items() if lists}
     return tuple(
         clip.model_copy(
             update={"seen_by": tuple(system for system, seen in sorted(sources.items()) if clip.source in seen)}

@@ -56,8 +56,12 @@ def lookup(
     convention: str | None = None,
     prompt: str | None = None,
 ) -> pd.DataFrame:
-    """Return the rows of `published_results` that agree with everything that is given."""
+    """Return the rows of `published_results` that agree with everything that is given.
+
+    A system that runs released code, as ``video-foley-official``, stands for the system that papers name.
+    """
     frame = published_results()
+    system = system.removesuffix("-official") if system else system
     given = {
         "protocol": protocol, "system": system, "metric": metric, "convention": convention, "prompt": prompt,
     }  # fmt: skip

@@ -149,10 +149,15 @@ def test_planted_duplicates_are_found_across_splits(planted: Path) -> None:
     ]
 
 
-def test_command_gives_the_counts_as_json() -> None:
+def test_command_gives_the_counts_of_the_cards_as_json() -> None:
     ran = CliRunner().invoke(build_app(), ["audit", "video-foley-table2", "--json"])
     assert ran.exit_code == 0, ran.output
     document = json.loads(ran.stdout)
+    systems = {row["system"]: (row["clips_seen"], row["videos_seen"]) for row in document["systems"]}
+    assert systems["condfoleygen"] == (627, 210)
+    assert systems["syncfusion"] == (516, 172)
+    assert systems["video-foley-official"] == (0, 0)
+    assert (len(document["common_split"]["clips"]), len(document["common_split"]["videos"])) == (20, 6)
     lists = {(row["split_of"], row["split"]): (row["clips"], row["videos"]) for row in document["lists"]}
     assert lists["condfoleygen", "train"] == (627, 210)
     assert lists["syncfusion", "train"] == (516, 172)

@@ -16,6 +16,7 @@ from clapstick.protocols.explain import explain
 from clapstick.protocols.prompts import find_policy, find_template
 from clapstick.protocols.protocol import Protocol, built_in_protocols, find_protocol
 from clapstick.protocols.readers.base import readers
+from clapstick.systems.registry import built_in_systems
 
 FILES = {name: path for name, path in built_in_protocols().items() if path.parent.name == "published"}
 TABLES = ("dataset", "audio", "prompt", "statistics")
@@ -68,6 +69,13 @@ def test_readers_splits_and_prompts_exist(name: str) -> None:
     assert protocol.dataset.split in reader.splits
     find_template(protocol.prompt.text)
     find_policy(protocol.prompt.audio)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_systems_exist(name: str) -> None:
+    # The project's own form of the two-stage systems and their ablations are registered with their training.
+    own = {"video-foley", "fol-ai", "t2a", "gt-rms"}
+    assert set(find_protocol(name).systems) <= own | set(built_in_systems())
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

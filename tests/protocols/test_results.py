@@ -76,6 +76,10 @@ def test_protocols_are_ours_and_compute_what_their_table_prints() -> None:
         assert printed <= computed, name
 
 
+def test_released_code_stands_for_the_published_system() -> None:
+    assert len(lookup(protocol="video-foley-table2", system="video-foley-official", metric="fad-p")) == 1
+
+
 def test_ground_truth_rows_and_ratings_are_never_comparable() -> None:
     frame = published_results()
     assert set(frame.loc[frame["row"] == "Ground Truth", "comparable"]) == {"no"}

@@ -213,6 +213,7 @@
         failed.push(`${titleOf(name)}: ${error.message}`);
       }
       if (current !== position) return;
+      if (sounds.size < 3) drawRows();
     }
     drawRows();
     if (wanted.time) player.seek(wanted.time);

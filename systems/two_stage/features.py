@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clapstick.protocols.archive import atomic
+from clapstick.protocols.cache import cache_dir
 from clapstick.protocols.problems import fail
 
 LONGEST_S = 600.0
@@ -41,9 +42,7 @@ class FeatureCache:
 
 def default_cache() -> FeatureCache:
     """Return the cache in the user's cache directory."""
-    import platformdirs
-
-    return FeatureCache(Path(platformdirs.user_cache_dir("clapstick")) / "features")
+    return FeatureCache(cache_dir() / "features")
 
 
 def extract(

@@ -26,6 +26,15 @@ class StageOnePrediction:
     """Shape (video frames,); None from a network without onset head."""
     warnings: tuple[str, ...] = ()
 
+    def as_predictions(self) -> dict[str, NDArray[np.generic]]:
+        """Return what there is under the names of `NativeOutput.predictions`."""
+        named = {
+            "envelope": self.envelope,
+            "rms_logits": self.rms_logits,
+            "onset_logits": self.onset_logits,
+        }
+        return {name: values for name, values in named.items() if values is not None}
+
 
 def window_starts(rows: int, window: int, hop: int) -> list[int]:
     """Return where windows start: every `hop` rows, the last one aligned to the end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -39,22 +40,18 @@ class TwoStageTiny:
 
     def generate(self, request: Request, rng: np.random.Generator) -> NativeOutput:
         """Predict the clip's envelope and give it the prompt's timbre."""
-        predicted = self._predict(request)
-        envelope = Envelope(predicted.envelope, self._network.config.rms_rate)
-        warnings = list(predicted.warnings)
-        if predicted.envelope.max() < _QUIET_SHARE:
-            warnings.append("stage 1 sees no event in the picture: the sound is silent")
-        output = self.generate_from_envelope(request, envelope, rng)
-        predictions: dict[str, NDArray[np.generic]] = {"envelope": predicted.envelope}
-        if predicted.rms_logits is not None:
-            predictions["rms_logits"] = predicted.rms_logits
-        if predicted.onset_logits is not None:
-            predictions["onset_logits"] = predicted.onset_logits
-        return NativeOutput(output.audio, (*warnings, *output.warnings), predictions)
+        predicted = self.predictions(request)
+        output = self.generate_from_envelope(request, Envelope(predicted.envelope, self.rate), rng)
+        return NativeOutput(output.audio, (*predicted.warnings, *output.warnings), predicted.as_predictions())
 
     def predict_envelope(self, request: Request) -> Envelope:
         """Return the envelope that the network sees in the clip's picture."""
-        return Envelope(self._predict(request).envelope, self._network.config.rms_rate)
+        return Envelope(self.predictions(request).envelope, self.rate)
+
+    @property
+    def rate(self) -> float:
+        """Envelope values a second."""
+        return self._network.config.rms_rate
 
     def generate_from_envelope(
         self, request: Request, envelope: Envelope, rng: np.random.Generator
@@ -84,7 +81,8 @@ class TwoStageTiny:
             {"envelope": envelope.amplitudes},
         )
 
-    def _predict(self, request: Request) -> StageOnePrediction:
+    def predictions(self, request: Request) -> StageOnePrediction:
+        """Return all that stage 1 says of the clip."""
         config = self._network.config
         clip = request.clip
         features = extract(
@@ -95,7 +93,11 @@ class TwoStageTiny:
             fps=config.fps,
             cache_in=FeatureCache(None),
         )
-        return predict(self._network, features, clip.duration_s, where=clip.id)
+        predicted = predict(self._network, features, clip.duration_s, where=clip.id)
+        if predicted.envelope.max() >= _QUIET_SHARE:
+            return predicted
+        silent = "stage 1 sees no event in the picture: the sound is silent"
+        return replace(predicted, warnings=(*predicted.warnings, silent))
 
     def _texture(
         self, request: Request, samples: int, rng: np.random.Generator

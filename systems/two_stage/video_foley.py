@@ -119,12 +119,7 @@ class VideoFoley:
             return self.generate_from_envelope(request, reference_curve(request), rng)
         predicted = self._predict(request)
         output = self.generate_from_envelope(request, Envelope(predicted.envelope, 125.0), rng)
-        told: dict[str, NDArray[np.generic]] = {"envelope": predicted.envelope}
-        if predicted.rms_logits is not None:
-            told["rms_logits"] = predicted.rms_logits
-        if predicted.onset_logits is not None:
-            told["onset_logits"] = predicted.onset_logits
-        return NativeOutput(output.audio, (*predicted.warnings, *output.warnings), told)
+        return NativeOutput(output.audio, (*predicted.warnings, *output.warnings), predicted.as_predictions())
 
     def predict_envelope(self, request: Request) -> Envelope:
         """Return the envelope that stage 1 sees in the clip's picture."""

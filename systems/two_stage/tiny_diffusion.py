@@ -1,0 +1,121 @@
+"""The small trained pair: stage 1 of ``two-stage-tiny`` and a diffusion stage 2; with it the ablations."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clapstick.metrics.rms import SAMPLE_RATE
+from clapstick.protocols.audio import Audio
+from clapstick.protocols.problems import fail
+from clapstick.systems.base import Context, NativeOutput, Request
+from clapstick.systems.controls import mono_16k, reference_of, samples_of
+from clapstick.systems.two_stage.envelope import Envelope
+from clapstick.systems.two_stage.mel import rms_for_mel
+from clapstick.systems.two_stage.rms2sound import (
+    MEL_RATE,
+    Order,
+    RMS2Sound,
+    load_rms2sound,
+    render,
+)
+from clapstick.systems.two_stage.tiny import WEIGHTS, TwoStageTiny, load_tiny
+from clapstick.systems.two_stage.tiny_codec import PROMPT_DIM, TimbreEncoder
+
+Envelopes = Literal["predicted", "reference", "none"]
+
+
+class TinyDiffusion:
+    """Sound by diffusion, told the prompt's timbre and an envelope.
+
+    Parameters
+    ----------
+    stage_one : TwoStageTiny
+    model : RMS2Sound
+        Of configuration ``tiny``.
+    envelopes : str
+        ``predicted`` from the picture, ``reference`` for what stage 2 can do at best, ``none`` for no control.
+    """
+
+    def __init__(self, stage_one: TwoStageTiny, model: RMS2Sound, envelopes: Envelopes) -> None:
+        if model.timbre is None:
+            raise ValueError(f"configuration {model.config.name} has no timbre encoder")
+        self._stage_one = stage_one
+        self._model = model
+        self._timbre: TimbreEncoder = model.timbre
+        self._envelopes = envelopes
+
+    def generate(self, request: Request, rng: np.random.Generator) -> NativeOutput:
+        """Make the sound of one clip."""
+        if self._envelopes == "none":
+            return self._render(request, None, rng)
+        if self._envelopes == "reference":
+            curve = np.maximum(rms_for_mel(mono_16k(reference_of(request), samples_of(request))), 0.0)
+            return self._render(request, Envelope(curve, MEL_RATE), rng)
+        told = self._stage_one.predictions(request)
+        output = self._render(request, Envelope(told.envelope, self._stage_one.rate), rng)
+        return NativeOutput(output.audio, (*told.warnings, *output.warnings), told.as_predictions())
+
+    def predict_envelope(self, request: Request) -> Envelope:
+        """Return the envelope that stage 1 sees in the clip's picture."""
+        return self._stage_one.predict_envelope(request)
+
+    def generate_from_envelope(
+        self, request: Request, envelope: Envelope, rng: np.random.Generator
+    ) -> NativeOutput:
+        """Make sound that follows an envelope.
+
+        Raises
+        ------
+        ClapstickError
+            If the envelope has another length than the clip.
+        """
+        lasts_s = envelope.amplitudes.size / envelope.rate
+        if abs(lasts_s - request.clip.duration_s) > 1.5 / envelope.rate:
+            raise fail(
+                "envelope has another length than the clip",
+                request.clip.id,
+                found=f"{lasts_s:.3f} s",
+                expected=f"{request.clip.duration_s:.3f} s",
+                remedy="Take the envelope from this clip.",
+            )
+        return self._render(request, envelope, rng)
+
+    def _render(self, request: Request, envelope: Envelope | None, rng: np.random.Generator) -> NativeOutput:
+        prompt, warnings = self._prompt(request)
+        order = Order(prompt, envelope, request.clip.duration_s, int(rng.integers(2**31)))
+        made = render(self._model, order, torch.zeros(PROMPT_DIM))
+        told: dict[str, NDArray[np.generic]] = {} if envelope is None else {"envelope": envelope.amplitudes}
+        return NativeOutput(Audio(made.samples[:, None], SAMPLE_RATE), (*warnings, *made.warnings), told)
+
+    def _prompt(self, request: Request) -> tuple[Tensor, tuple[str, ...]]:
+        if request.prompt_audio is not None:
+            prompt = request.prompt_audio
+            samples = mono_16k(prompt, max(1, round(prompt.duration_s * SAMPLE_RATE)))
+            return self._timbre.of_audio(samples), ()
+        text = request.clip.prompt.text or ""
+        embedded = self._timbre.of_text(text)
+        if embedded is not None:
+            return embedded, ()
+        asked = f"the prompt {text!r} has no word of" if text else "there is no prompt of"
+        known = ", ".join(self._timbre.vocabulary)
+        return torch.zeros(PROMPT_DIM), (f"{asked} {known}: the timbre is left open",)
+
+
+@cache
+def load_pair(envelopes: Envelopes) -> TinyDiffusion:
+    """Load the weights that are part of the package."""
+    return TinyDiffusion(load_tiny(), load_rms2sound(WEIGHTS / "rms2sound-tiny.safetensors"), envelopes)
+
+
+def build(context: Context) -> TinyDiffusion:
+    """Build the system; the card's ``envelopes`` says where the envelope comes from."""
+    value = str(context.parameters.get("envelopes", "predicted"))
+    if value == "predicted" or value == "reference" or value == "none":
+        return load_pair(value)
+    raise fail("unknown source of envelopes", value, expected="predicted, reference or none")

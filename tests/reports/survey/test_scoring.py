@@ -109,6 +109,22 @@ def test_forced_choice_ranks_the_systems(run: Path, tmp_path: Path) -> None:
     assert "over" in render_result_page(result)
 
 
+def test_two_hundred_simulated_raters_give_the_true_means(run: Path, tmp_path: Path) -> None:
+    made = small_packet(run, tmp_path, raters=200, extra=("presentation.attention_pages=1", RULES))
+    plan, key = plan_and_key(made)
+    (tmp_path / "answers").mkdir()
+    for number, session in enumerate(plan.sessions):
+        file = simulate_session(plan, key, session, np.random.default_rng(number), careful=number % 10 != 0)
+        (tmp_path / "answers" / f"{session.rater}.json").write_text(file.model_dump_json())
+    result, _ = score_packet(made.packet, [tmp_path / "answers"], made.key)
+    assert result.raters == 180
+    assert {entry.rater for entry in result.excluded} == {s.rater for s in plan.sessions[::10]}
+    for score in result.scores:
+        assert score.n == 180 * 4
+        if 2 <= QUALITY[score.system] <= 4:  # clipping to 1..5 pulls the ends in
+            assert score.mean == pytest.approx(QUALITY[score.system], abs=0.08)
+
+
 def change(answers: Path, tmp_path: Path, **changes: object) -> Path:
     values = json.loads(sorted(answers.glob("*.json"))[0].read_text())
     for name, value in changes.items():

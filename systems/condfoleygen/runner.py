@@ -25,6 +25,7 @@ def load(job):
     page.cache, page.warning = (lambda function, **_: function), print
     editor.VideoFileClip = editor.AudioFileClip = editor.ImageSequenceClip = None
     kit.alias_module("pytorch_lightning.utilities.distributed", "pytorch_lightning.utilities.rank_zero")
+    kit.alias_module("torchvision.models.utils", "torch.hub")
     clapstick_trial.old_torchaudio()
     repository = job.enter_repository()
     import audio_generation
@@ -45,7 +46,7 @@ def load(job):
     config.model.params.first_stage_config.params.ckpt_path = None
     # The transformer's checkpoint holds the video network: its ImageNet start is never needed.
     plain = r2plus1d_18.r2plus1d_18
-    r2plus1d_18.r2plus1d_18 = lambda pretrained: plain(weights=None)
+    r2plus1d_18.r2plus1d_18 = lambda pretrained: plain(pretrained=False)
     device = torch.device(job.device)
     audio_generation.device = device
     sampler = load_model_from_config(config.model, None, gpu=False)["model"].to(device)

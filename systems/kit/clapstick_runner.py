@@ -276,7 +276,7 @@ def alias_module(old: str, new: str) -> None:
 
 
 def without_training_loss(module: str, name: str) -> None:
-    """Put an empty network in place of a loss that models build, with a download, and never use at inference."""
+    """Put an empty network in place of a loss that models build, with a download, and use in training alone."""
     import torch
 
     class NoLoss(torch.nn.Module):

@@ -8,7 +8,8 @@ import os
 import clapstick_runner as kit
 import clapstick_trial
 
-RATE, SECONDS, FPS, ROWS = 16000, 10, 30, 300
+RATE, SECONDS, ROWS = 16000, 10, 300
+OFFICIAL_PEAK = 0.8
 
 
 def load(job):
@@ -61,7 +62,7 @@ def make(model, clip):
     from util import interpolate_rms_for_rms2sound
 
     job, config, first, second, notes = model
-    rows = features(job, clip)
+    rows = random_rows(clip) if job.parameters["random_weights"] else features(job, clip)
     with torch.no_grad():
         shown = torch.from_numpy(rows).float().unsqueeze(0).to(job.device)
         first.parse_batch((shown, torch.zeros(1, config.data.rms_samples).to(job.device), None, None))
@@ -85,8 +86,16 @@ def make(model, clip):
             ddim_steps=int(job.parameters["steps"]),
             clap_embed_mode="audio" if prompt["text"] == [None] else "text",
         )[0]
+    made = made.reshape(-1) * (float(job.parameters["peak"]) / OFFICIAL_PEAK)
     envelope = curve.reshape(-1).tolist()
-    return kit.Sound(made.reshape(-1), RATE, warnings=list(notes), predictions={"envelope": envelope})
+    return kit.Sound(made, RATE, warnings=list(notes), predictions={"envelope": envelope})
+
+
+def random_rows(clip):
+    """Stand for the features where weights are random: RAFT and BN-Inception come as downloads."""
+    import numpy as np
+
+    return np.random.default_rng(clip.seed).normal(0.0, 1.0, (ROWS, 2048))
 
 
 def features(job, clip):

@@ -67,6 +67,15 @@ def test_official_system_is_pinned_and_says_who_may_use_it(name: str) -> None:
     assert not any(word in dockerfile for word in ("COPY", "ADD ", "git clone", "wget", "curl"))
 
 
+@pytest.mark.parametrize("name", RUN_HERE)
+def test_every_parameter_is_read_by_its_runner(name: str) -> None:
+    card, folder = RUN_HERE[name].card, RUN_HERE[name].folder
+    text = (folder / card.runner).read_text()
+    if "kit.fill(" in text or "kit.load_checkpoint(" in text:
+        text += (KIT / "clapstick_runner.py").read_text()
+    assert [key for key in card.parameters if f'"{key}"' not in text] == []
+
+
 @pytest.mark.parametrize("path", RUNNERS + sorted(KIT.glob("*.py")), ids=lambda path: f"{path.parent.name}")
 def test_runner_needs_nothing_newer_than_python_3_8(path: Path) -> None:
     tree = ast.parse(path.read_text(), feature_version=(3, 8))

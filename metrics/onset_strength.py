@@ -39,9 +39,9 @@ def onset_strength(waveform: Array) -> Array:
 
     single = np.pad(waveform.astype(np.float32), FFT_SAMPLES // 2)
     frames = np.lib.stride_tricks.sliding_window_view(single, FFT_SAMPLES)[::HOP_SAMPLES]
-    spectrum = rfft(frames * _window(), axis=1)
+    spectrum = rfft(frames.T * _window()[:, None], axis=0)
     power = spectrum.real**2 + spectrum.imag**2
-    decibels = 10 * np.log10(np.maximum(_mel_filters() @ power.T, SMALLEST_POWER))
+    decibels = 10 * np.log10(np.maximum(_mel_filters() @ power, SMALLEST_POWER))
     decibels = np.maximum(decibels, decibels.max() - DYNAMIC_RANGE_DB)
     rise = np.maximum(0.0, np.diff(decibels, axis=1)).mean(axis=0, dtype=np.float64)
     delayed: Array = np.pad(rise, (1 + FFT_SAMPLES // (2 * HOP_SAMPLES), 0))[: len(frames)]

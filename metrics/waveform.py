@@ -48,7 +48,7 @@ def require_sound(waveform: Array, name: str) -> Array:
         )
     if not waveform.size:
         raise NotComputableError(f"the {name} sound is empty; generate the clip again")
-    if not np.isfinite(waveform).all():
+    if not derived_once(waveform, "finite", lambda sound: bool(np.isfinite(sound).all())):
         raise NotComputableError(
             f"the {name} sound has {int((~np.isfinite(waveform)).sum())} NaN or infinite samples; make it again"
         )

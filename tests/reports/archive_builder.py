@@ -25,7 +25,6 @@ from clapstick.protocols.archive import (
     StandardRecord,
     atomic,
     write_json,
-    write_text,
 )
 from clapstick.protocols.audio import Audio, write_wav
 from clapstick.protocols.clips import Clip, Onset, Prompt
@@ -320,8 +319,8 @@ def _write_sound(
         gain_db=None,
         clipped_samples=0,
     )
-    write_text(archive.native_wav(system.name, clip).with_suffix(".json"), native.model_dump_json())
-    write_text(archive.audio_wav(system.name, clip).with_suffix(".json"), standard.model_dump_json())
+    archive.native_wav(system.name, clip).with_suffix(".json").write_text(native.model_dump_json())
+    archive.audio_wav(system.name, clip).with_suffix(".json").write_text(standard.model_dump_json())
 
 
 def _write_scores(

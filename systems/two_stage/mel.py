@@ -87,31 +87,14 @@ def to_mel_frames(envelope: NDArray[np.float64], frames: int, envelope_rate: flo
     return np.pad(envelope[np.minimum(at, envelope.size - 1)], (0, frames - sounding))
 
 
-ENERGY_POINTS = 112
 ENERGY_FRAMES = 512
 
 
-def energy_curve(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ReWaS's control: mean of the log-mel over its bins, at 112 points, smoothed, at 512 frames.
-
-    Parameters
-    ----------
-    mel : ndarray, shape (512, 64)
-        Log-mel of 5.12 s whose mean was taken out and whose peak is 0.5.
-
-    Returns
-    -------
-    ndarray of float64, shape (512,)
-
-    Notes
-    -----
-    Source: naver-ai/rewas@4e09954, audioldm/utilities/data/dataset.py.
-    """
-    return smooth_energy(_nearest(mel.mean(axis=1), ENERGY_POINTS))
-
-
 def smooth_energy(points: NDArray[np.float64], frames: int = ENERGY_FRAMES) -> NDArray[np.float64]:
-    """Smooth an energy curve with Savitzky-Golay (window 9, order 2) and bring it to `frames` values."""
+    """Smooth an energy curve with Savitzky-Golay (window 9, order 2) and bring it to `frames` values.
+
+    Source: naver-ai/rewas@4e09954; what `EnergyRegressor` predicts at 112 points becomes 512 values.
+    """
     from scipy.signal import savgol_filter
 
     return _nearest(np.asarray(savgol_filter(points, 9, 2), dtype=np.float64), frames)

@@ -1,0 +1,240 @@
+"""Stage 2 in a size of seconds: lengths, joins, zero-initialised control, training that survives a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clapstick.metrics.mel_energy import log_mel as energy_log_mel
+from clapstick.protocols.clips import Clip, Onset
+from clapstick.protocols.problems import ClapstickError
+from clapstick.systems.two_stage.audioldm import UNetShape
+from clapstick.systems.two_stage.energy import EnergyRegressor, load_official_energy
+from clapstick.systems.two_stage.envelope import Envelope
+from clapstick.systems.two_stage.mel import log_mel, rms_for_mel, smooth_energy, to_mel_frames
+from clapstick.systems.two_stage.official import load_official_rms2sound
+from clapstick.systems.two_stage.rms2sound import (
+    CONFIGS,
+    Order,
+    RMS2Sound,
+    cross_fade,
+    load_rms2sound,
+    render,
+)
+from clapstick.systems.two_stage.sampling import Sampling, draw
+from clapstick.systems.two_stage.stage_one_windows import window_starts
+from clapstick.systems.two_stage.train_rms2sound import (
+    RMS2SoundTraining,
+    Sound,
+    StepReport,
+    fit_closed_forms,
+    train_rms2sound,
+)
+
+NANO = CONFIGS["tiny"].model_copy(
+    update={
+        "name": "nano",
+        "unet": UNetShape(
+            latent_channels=16, widths=(8, 16, 16), heads=(1, 2, 2), layers=1, prompt_dim=16, groups=4
+        ),
+        "window_frames": 64,
+        "fade_frames": 16,
+        "vocabulary": ("hit", "wood"),
+        "sampling": Sampling(steps=3, eta=0.0, guidance=2.0),
+    }
+)
+TRAINING = RMS2SoundTraining(
+    base_steps=4,
+    control_steps=6,
+    batch_size=4,
+    learning_rate=1e-3,
+    save_every=2,
+    validation_clips=0,
+    ema_decay=0.9,
+)
+
+
+def _sounds() -> list[Sound]:
+    rng = np.random.default_rng(0)
+    sounds = []
+    for number in range(4):
+        beat = (np.arange(32_000) % 8000 < 1200) * (0.05 + 0.1 * number)
+        samples = (rng.standard_normal(32_000) * beat).astype(np.float32)
+        clip = Clip(
+            id=str(number),
+            source=str(number),
+            video=Path("none.mp4"),
+            duration_s=2.0,
+            onsets=tuple(Onset(time_s=0.5 * k, material="wood", action="hit") for k in range(4)),
+        )
+        mel = log_mel(torch.from_numpy(samples)[None])[0]
+        sounds.append(Sound(clip, samples, mel, rms_for_mel(samples.astype(float)).astype(np.float32)))
+    return sounds
+
+
+def _model(sounds: list[Sound]) -> RMS2Sound:
+    torch.manual_seed(0)
+    model = RMS2Sound(NANO)
+    fit_closed_forms(model, sounds, 0)
+    return model
+
+
+def _train(out: Path, stop_at: tuple[str, int] | None = None) -> Path:
+    sounds = _sounds()
+    model = _model(sounds)
+
+    def report(progress: StepReport) -> None:
+        pass
+
+    class KilledError(Exception):
+        pass
+
+    calls = 0
+
+    def prompt_of(mels: torch.Tensor, chosen: object) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if stop_at is not None and calls > stop_at[1]:
+            raise KilledError
+        assert model.timbre is not None
+        return model.timbre.of_mel(mels)
+
+    try:
+        return train_rms2sound(sounds, model, TRAINING, out, seed=5, prompt_of=prompt_of, report=report)
+    except KilledError:
+        return out
+
+
+@pytest.mark.parametrize("steps", [3, 7])
+def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, steps: int) -> None:
+    # Three steps end within the base, seven within the control phase; both between two saved states.
+    whole = load_rms2sound(_train(tmp_path / "whole")).state_dict()
+    _train(tmp_path / "killed", stop_at=("any", steps))
+    again = load_rms2sound(_train(tmp_path / "killed")).state_dict()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_only_the_controlnet_learns_in_its_phase(tmp_path: Path) -> None:
+    sounds = _sounds()
+    before = _model(sounds)
+    model = _model(sounds)
+    training = TRAINING.model_copy(update={"base_steps": 0})
+    assert model.timbre is not None
+    encoder = model.timbre
+    train_rms2sound(
+        sounds, model, training, tmp_path, seed=1, prompt_of=lambda mels, chosen: encoder.of_mel(mels)
+    )
+    old, new = before.state_dict(), model.state_dict()
+    changed = {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])}
+    assert changed == {"controlnet"}
+
+
+def test_another_training_in_the_folder_is_refused(tmp_path: Path) -> None:
+    _train(tmp_path, stop_at=("any", 3))
+    sounds = _sounds()
+    with pytest.raises(ClapstickError, match="folder holds another training"):
+        train_rms2sound(
+            sounds, _model(sounds), TRAINING, tmp_path, seed=6, prompt_of=lambda mels, chosen: mels[:, 0, :16]
+        )
+
+
+def test_a_fresh_controlnet_changes_nothing() -> None:
+    model = _model(_sounds()).eval()
+    prompt = torch.zeros(16)
+    loud = Envelope(np.full(250, 0.5), 125.0)
+    plain, told = (render(model, Order(prompt, envelope, 2.0, 3), prompt) for envelope in (None, loud))
+    np.testing.assert_allclose(plain.samples, told.samples, atol=1e-4)
+
+
+@pytest.mark.parametrize("duration_s", [0.3, 0.64, 1.0, 2.117])
+def test_any_length(duration_s: float) -> None:
+    model = _model(_sounds()).eval()
+    envelope = Envelope(np.full(max(1, int(duration_s * 125)), 0.1), 125.0)
+    order = Order(torch.zeros(16), envelope, duration_s, 3)
+    for batch in (1, 8):
+        samples = render(model, order, torch.zeros(16), batch=batch).samples
+        assert samples.shape == (round(duration_s * 16_000),)
+        assert np.isfinite(samples).all()
+
+
+def test_solvers_agree_on_a_known_answer() -> None:
+    # All data is the point 2: the exact noise is (x - alpha * 2) / sigma, and every sampler must end at 2.
+    betas = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000, dtype=torch.float64) ** 2
+    alphas = torch.cumprod(1 - betas, 0)
+
+    def predict(
+        sample: torch.Tensor, timestep: torch.Tensor, *, prompted: bool, controlled: bool
+    ) -> torch.Tensor:
+        alpha = alphas[int(timestep)]
+        return ((sample - alpha.sqrt() * 2) / (1 - alpha).sqrt()).float()
+
+    for sampling in (
+        Sampling(steps=200, eta=1.0),
+        Sampling(steps=50, eta=0.0),
+        Sampling(solver="dpm++", steps=20),
+    ):
+        made = draw(predict, (3, 4, 2), sampling, "epsilon", [torch.Generator().manual_seed(1)])
+        # The schedule ends at its first alpha, 0.9985, so noise of sqrt(0.0015) = 0.04 is left.
+        torch.testing.assert_close(made, torch.full((1, 3, 4, 2), 2.0), atol=0.16, rtol=0)
+
+
+def test_a_latent_does_not_depend_on_its_batch() -> None:
+    def predict(
+        sample: torch.Tensor, timestep: torch.Tensor, *, prompted: bool, controlled: bool
+    ) -> torch.Tensor:
+        return sample * 0.1
+
+    sampling = Sampling(steps=5, eta=1.0)
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    together = draw(predict, (2, 3), sampling, "epsilon", generators)
+    alone = draw(predict, (2, 3), sampling, "epsilon", [torch.Generator().manual_seed(2)])
+    torch.testing.assert_close(together[1], alone[0])
+
+
+def test_windows_and_fades_by_hand() -> None:
+    assert window_starts(10, 4, 3) == [0, 3, 6]
+    assert window_starts(11, 4, 3) == [0, 3, 6, 7]
+    assert window_starts(4, 4, 3) == [0]
+    # Ones and threes overlap in two samples: weights 3/4, 1/4 then 1/4, 3/4.
+    joined = cross_fade([np.ones(4), np.full(4, 3.0)], [0, 2], 2)
+    np.testing.assert_allclose(joined, [1, 1, 1.5, 2.5, 3, 3])
+
+
+def test_mel_is_the_one_of_the_energy_metric() -> None:
+    samples = np.random.default_rng(1).standard_normal(81_920) * 0.1
+    samples -= samples.mean()
+    samples *= 0.5 / np.abs(samples).max()
+    ours = log_mel(torch.from_numpy(samples.astype(np.float32))[None])[0].numpy()
+    np.testing.assert_allclose(ours, energy_log_mel(samples), atol=2e-3)
+
+
+def test_hand_over_of_ten_seconds() -> None:
+    # 1250 values become 1000, value i being floor(1.25 i), and 24 zeros follow.
+    told = to_mel_frames(np.arange(1250.0), 1024, 125.0)
+    assert told[:6].tolist() == [0, 1, 2, 3, 5, 6]
+    assert told[999] == 1248
+    assert not told[1000:].any()
+
+
+def test_energy_regressor_as_released(tmp_path: Path) -> None:
+    network = EnergyRegressor().eval()
+    assert sum(weight.numel() for weight in network.parameters()) == 21_966_561
+    torch.save(
+        {f"module.{name}": tensor for name, tensor in network.state_dict().items()}, tmp_path / "phi.ckpt"
+    )
+    loaded = load_official_energy(tmp_path / "phi.ckpt")
+    features = torch.randn(1, 112, 768, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(features), network(features))
+        # One clip alone: attention has nothing to mix, so swapping points swaps what comes out.
+        torch.testing.assert_close(network(features.flip(1)), network(features).flip(1))
+    assert smooth_energy(np.ones(112)).shape == (512,)
+
+
+def test_incomplete_official_files_are_refused(tmp_path: Path) -> None:
+    torch.save({"scale_factor": torch.tensor(0.9)}, tmp_path / "part.pth")
+    with pytest.raises(ClapstickError, match="does not hold the U-Net; found 0 tensors; expected 690"):
+        load_official_rms2sound(tmp_path / "part.pth")

@@ -67,6 +67,8 @@ def probe(path: Path) -> MediaInfo:
         video_s = _stream_duration_s(video)
         audio_s = _stream_duration_s(audio)
         container_s = None if container.duration is None else container.duration / 1e6
+        if not (video_s or container_s) and video is not None:
+            video_s = _last_packet_end_s(container, video)
         known = [seconds for seconds in (video_s, audio_s, container_s) if seconds]
         rate = video.average_rate or video.guessed_rate if video is not None else None
         return MediaInfo(
@@ -268,6 +270,14 @@ def _pixels(frame: av.VideoFrame, height: int, width: int, pixel_format: str) ->
         height, width = width, height
     resized = frame.reformat(width=width, height=height, format=pixel_format, interpolation="BILINEAR")
     return np.ascontiguousarray(np.rot90(resized.to_ndarray(), quarter_turns), dtype=np.uint8)
+
+
+def _last_packet_end_s(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
+    """Find the length of a file that states none, as browsers record them, by walking its packets."""
+    if stream.time_base is None:
+        return None
+    ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
+    return float((max(ends) - (stream.start_time or 0)) * stream.time_base) if ends else None
 
 
 def _decode_audio(path: Path, start_s: float, duration_s: float | None) -> Audio:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,16 @@ def test_every_container_gives_a_clip(tmp_path: Path, suffix: str) -> None:
     assert clip.id == "a"
     assert clip.duration_s == pytest.approx(1.0, abs=0.05)
     assert clip.reference == tmp_path / f"a{suffix}"
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+def test_recording_that_states_no_length_is_measured(tmp_path: Path) -> None:
+    """As browsers record: a WebM that was never closed has no duration anywhere."""
+    make_video(tmp_path / "whole.webm", seconds=2.0)
+    command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "whole.webm"), "-c", "copy", "-f", "webm", "-"]
+    (tmp_path / "live.webm").write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    live, whole = read(tmp_path, WHOLE).clips
+    assert live.duration_s == pytest.approx(whole.duration_s, abs=0.1)
 
 
 def test_video_without_sound_has_no_reference_and_says_why(tmp_path: Path) -> None:

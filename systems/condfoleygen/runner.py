@@ -25,6 +25,8 @@ def load(job):
     page.cache, page.warning = (lambda function, **_: function), print
     editor.VideoFileClip = editor.AudioFileClip = editor.ImageSequenceClip = None
     kit.alias_module("pytorch_lightning.utilities.distributed", "pytorch_lightning.utilities.rank_zero")
+    if job.device == "cpu":
+        clapstick_trial.cuda_on_cpu()
     kit.alias_module("torchvision.models.utils", "torch.hub")
     clapstick_trial.old_torchaudio()
     repository = job.enter_repository()

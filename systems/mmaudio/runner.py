@@ -26,7 +26,10 @@ def load(job):
     dtype = torch.float32 if job.parameters["full_precision"] or job.device == "cpu" else torch.bfloat16
     with random_parts() if random else contextlib.nullcontext():
         net = get_my_mmaudio(all_model_cfg[variant].model_name)
-        if not random:
+        if random:  # the official initial values are not numbers
+            net.latent_mean.data.zero_()
+            net.latent_std.data.fill_(1.0)
+        else:
             net.load_weights(kit.load_checkpoint(job, f"mmaudio_{variant}.pth"))
         large = all_model_cfg[variant].mode == "44k"
         place = {} if random else {"root": job.weights}

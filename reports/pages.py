@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -113,6 +116,33 @@ def external_parts(site_index: str | None = None) -> PageParts:
         site_index=site_index,
         figure_folder=FIGURES,
     )
+
+
+def inline_parts(
+    styles: Sequence[str], early_script: str, scripts: Sequence[str], chunks: Markup | str = ""
+) -> PageParts:
+    """Return parts that hold everything within the page, allowed by their hashes alone."""
+    text = {
+        name: (HERE / "static" / name).read_text(encoding="utf-8") for name in (*styles, early_script, *scripts)
+    }
+    script_hashes = _hashes(text[name] for name in (early_script, *scripts))
+    policy = (
+        f"default-src 'none'; script-src {script_hashes}; style-src {_hashes(text[name] for name in styles)}; "
+        "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+    )
+    newline = Markup("\n")
+    return PageParts(
+        policy=policy,
+        styles=newline.join(Markup("<style>{}</style>").format(Markup(text[name])) for name in styles),
+        early_script=Markup("<script>{}</script>").format(Markup(text[early_script])),
+        scripts=newline.join(Markup("<script>{}</script>").format(Markup(text[name])) for name in scripts),
+        inline_chunks=chunks,
+    )
+
+
+def _hashes(texts: Iterable[str]) -> str:
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
 def render(data: RunData, board: Leaderboard, figures: list[Figure], parts: PageParts) -> str:

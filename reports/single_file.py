@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -17,7 +16,7 @@ from clapstick.reports.clip_index import make_clip_index
 from clapstick.reports.figures import Figure, make_figures
 from clapstick.reports.leaderboard import Leaderboard, make_leaderboard
 from clapstick.reports.media import ClipMedia, json_for_script, make_media
-from clapstick.reports.pages import CLIP_INDEX, EARLY_SCRIPT, HERE, SCRIPTS, STYLES, PageParts, render
+from clapstick.reports.pages import CLIP_INDEX, EARLY_SCRIPT, SCRIPTS, STYLES, inline_parts, render
 from clapstick.reports.run_data import RunData, read_run
 
 MOST_BYTES = 20_000_000
@@ -104,33 +103,10 @@ def _page(
 ) -> str:
     index = json_for_script(make_clip_index(data, board, media))
     inline = [_chunk(CLIP_INDEX, index), *(_chunk(name, text) for name, text in chunks.items())]
-    return render(data, board, figures, _inline_parts(Markup("\n").join(inline)))
+    return render(data, board, figures, inline_parts(STYLES, EARLY_SCRIPT, SCRIPTS, Markup("\n").join(inline)))
 
 
 def _chunk(name: str, text: str) -> Markup:
     """Return a data block; the text is JSON that `json_for_script` made."""
     json.loads(text)
     return Markup('<script type="application/json" data-chunk="{}">{}</script>').format(name, Markup(text))
-
-
-def _inline_parts(chunks: Markup) -> PageParts:
-    """Return parts that hold everything within the page, allowed by their hashes alone."""
-    scripts = {name: (HERE / "static" / name).read_text(encoding="utf-8") for name in (EARLY_SCRIPT, *SCRIPTS)}
-    styles = {name: (HERE / "static" / name).read_text(encoding="utf-8") for name in STYLES}
-    policy = (
-        f"default-src 'none'; script-src {_hashes(scripts.values())}; style-src {_hashes(styles.values())}; "
-        "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
-    )
-    bodies = [Markup("<script>{}</script>").format(Markup(scripts[name])) for name in SCRIPTS]
-    return PageParts(
-        policy=policy,
-        styles=Markup("\n").join(Markup("<style>{}</style>").format(Markup(text)) for text in styles.values()),
-        early_script=Markup("<script>{}</script>").format(Markup(scripts[EARLY_SCRIPT])),
-        scripts=Markup("\n").join(bodies),
-        inline_chunks=chunks,
-    )
-
-
-def _hashes(texts: Iterable[str]) -> str:
-    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
-    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

@@ -18,13 +18,17 @@ AllowOption = Annotated[
     typer.Option("--allow", metavar="KEY", help="Setting that may differ, as version or library.numpy."),
 ]
 
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="HTML page to write besides.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("compare")(compare)
 
 
-def compare(runs: RunsArgument, allow: AllowOption = None, as_json: JsonOption = False) -> None:
+def compare(
+    runs: RunsArgument, allow: AllowOption = None, out: OutOption = None, as_json: JsonOption = False
+) -> None:
     """Put runs side by side where their signatures agree, and say what got better or worse.
 
     Example: clapstick compare runs/before runs/after --allow version
@@ -35,6 +39,10 @@ def compare(runs: RunsArgument, allow: AllowOption = None, as_json: JsonOption =
     from clapstick.reports.compare import compare_runs
 
     found = compare_runs(runs, allow=allow or ())
+    if out is not None:
+        from clapstick.reports.compare_page import write_comparison
+
+        write_comparison(found, out)
     if as_json:
         print_json(_document(found))
     else:

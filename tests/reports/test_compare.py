@@ -103,6 +103,19 @@ def test_archives_without_statistics_are_not_tested_and_say_so(tmp_path: Path) -
     assert all("score it again" in change.reason for change in found.changes)
 
 
+def test_the_page_lists_what_changed_and_holds_hostile_names_as_text(tmp_path: Path) -> None:
+    before, after = run(tmp_path / "<i>before"), run(tmp_path / "after", seed=1, better=0.01)
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(build_app(), ["compare", str(before.root), str(after.root), "-o", str(page)])
+    assert result.exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "<i>before" not in text
+    assert "&lt;i&gt;before" in text
+    assert text.count('class="significant"') == 3
+    assert "script-src &#39;sha256-" in text
+    assert "Nothing: every column has the same signature" in text
+
+
 def test_one_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClapstickError, match="needs two runs"):
         compare_runs([tmp_path])

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from clapstick.harness.embedding_cache import ClipEmbedding, EmbeddingCache, embed_clips, key_of, key_parts
+from clapstick.harness.progress import progress
+from clapstick.harness.provenance import file_sha256
+from clapstick.harness.settings import REFERENCE
 from clapstick.harness.statistics import EmbeddingFiles, ScoreRequest
+from clapstick.harness.weights import find_weights
+from clapstick.metrics.base import Convention, NotComputableError
+from clapstick.metrics.embedders.base import Kind
+from clapstick.metrics.embedders.registry import embedder, load_embedder
 from clapstick.protocols.archive import RunArchive
 from clapstick.protocols.clips import Clip
+from clapstick.protocols.media import frames_at
+from clapstick.protocols.problems import ClapstickError
+
+_FRAME_HEIGHT = 256
+_SOUNDS_A_STEP = 64
 
 
 @dataclass(frozen=True)
@@ -17,22 +34,23 @@ class Embedded:
     files: Mapping[tuple[str, str], EmbeddingFiles] = field(default_factory=dict)
     """(system, clip id) -> embedding files."""
     weights: Mapping[str, str] = field(default_factory=dict)
-    """Embedder -> SHA-256 of its checkpoint."""
+    """Embedder -> SHA-256 of its first checkpoint."""
     reasons: Mapping[ScoreRequest, str] = field(default_factory=dict)
     """Scores that cannot be computed, with the reason."""
 
 
-def embedders_of(request: ScoreRequest) -> tuple[str, ...]:
-    """Return the embedders that one score needs."""
-    _, convention = request.resolve()
-    return (*convention.embedders, *convention.video_embedders, *convention.text_embedders)
+@dataclass(frozen=True)
+class _Needed:
+    """One embedder that some score of the run needs, with its checkpoints."""
+
+    kind: Kind
+    name: str
+    weights: Mapping[str, Path]
 
 
 def missing_embedders(requests: Sequence[ScoreRequest]) -> dict[ScoreRequest, str]:
     """Return the scores whose embedders cannot be loaded here, with the reason and the remedy."""
-    return {
-        request: "needs " + ", ".join(embedders_of(request)) for request in requests if embedders_of(request)
-    }
+    return _look_up(requests)[1]
 
 
 def embed_run(
@@ -42,5 +60,141 @@ def embed_run(
     requests: Sequence[ScoreRequest],
     device: str,
 ) -> Embedded:
-    """Embed every sound that some score needs, from the cache where it was embedded before."""
-    return Embedded(reasons=missing_embedders(requests))
+    """Embed every sound, video and text that some score needs, from the cache where it was embedded before."""
+    needed, reasons = _look_up(requests)
+    if not needed:
+        return Embedded(reasons=reasons)
+    cache = EmbeddingCache()
+    found: dict[tuple[Kind, str], dict[tuple[str, str], Path]] = {}
+    for one in needed:
+        try:
+            if one.kind == "audio":
+                found["audio", one.name] = _embed_sounds(archive, clips, systems, one, cache, device)
+            elif one.kind == "video":
+                found["video", one.name] = _embed_videos(clips, one, cache, device)
+            else:
+                found["text", one.name] = _embed_texts(clips, one, cache, device)
+        except NotComputableError as error:
+            reasons |= {request: str(error) for request in requests if (one.kind, one.name) in _names(request)}
+    files = {(system, clip.id): _files_of(found, system, clip.id) for system in systems for clip in clips}
+    hashes = {one.name: file_sha256(next(iter(one.weights.values()))) for one in needed if one.weights}
+    return Embedded(files, hashes, reasons)
+
+
+def _names(request: ScoreRequest) -> list[tuple[Kind, str]]:
+    convention: Convention = request.resolve()[1]
+    audio: list[tuple[Kind, str]] = [("audio", name) for name in convention.embedders]
+    video: list[tuple[Kind, str]] = [("video", name) for name in convention.video_embedders]
+    text: list[tuple[Kind, str]] = [("text", name) for name in convention.text_embedders]
+    return audio + video + text
+
+
+def _look_up(requests: Sequence[ScoreRequest]) -> tuple[list[_Needed], dict[ScoreRequest, str]]:
+    """Return the embedders whose checkpoints are here, and the scores that lack one."""
+    needed: dict[tuple[Kind, str], _Needed] = {}
+    reasons: dict[ScoreRequest, str] = {}
+    for request in requests:
+        try:
+            of_request = [
+                _Needed(kind, name, {weight: find_weights(weight) for weight in embedder(name, kind).weights})
+                for kind, name in _names(request)
+            ]
+        except (NotComputableError, ClapstickError) as error:
+            reasons[request] = str(error)
+            continue
+        needed |= {(one.kind, one.name): one for one in of_request}
+    return list(needed.values()), reasons
+
+
+def _embed_sounds(
+    archive: RunArchive,
+    clips: Sequence[Clip],
+    systems: Sequence[str],
+    one: _Needed,
+    cache: EmbeddingCache,
+    device: str,
+) -> dict[tuple[str, str], Path]:
+    sounds = [
+        (system, clip.id, path)
+        for system in dict.fromkeys((*systems, REFERENCE))
+        for clip in clips
+        if (path := archive.audio_wav(system, clip)).is_file()
+    ]
+    found: dict[tuple[str, str], Path] = {}
+    with progress(f"embed {one.name}", len(sounds)) as advance:
+        for start in range(0, len(sounds), _SOUNDS_A_STEP):
+            step = sounds[start : start + _SOUNDS_A_STEP]
+            made = embed_clips([path for _, _, path in step], one.name, one.weights, cache=cache, device=device)
+            found |= _those_with_a_file([(system, clip) for system, clip, _ in step], made)
+            advance(len(step))
+    return found
+
+
+def _those_with_a_file(
+    keys: Sequence[tuple[str, str]], made: Sequence[ClipEmbedding]
+) -> dict[tuple[str, str], Path]:
+    return {key: one.path for key, one in zip(keys, made, strict=True) if one.path is not None}
+
+
+def _embed_videos(
+    clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, device: str
+) -> dict[tuple[str, str], Path]:
+    """Embed the picture of each clip; keyed under the empty system, as it belongs to all of them."""
+    card = embedder(one.name, "video")
+    network = None
+    found: dict[tuple[str, str], Path] = {}
+    with progress(f"embed {one.name}", len(clips)) as advance:
+        for clip in clips:
+            content = f"{file_sha256(clip.video)} {clip.start_s!r} {clip.duration_s!r}".encode()
+            parts = key_parts(content, card, one.weights, device)
+            path = cache.find(key_of(parts))
+            if path is None:
+                network = network or load_embedder(one.name, one.weights, device, "video")
+                frames = _frames(clip, float(network.frame_rate))
+                path = cache.put(parts, network.embed(frames)[card.output])
+            found["", clip.id] = path
+            advance(1)
+    return found
+
+
+def _frames(clip: Clip, frame_rate: float) -> NDArray[np.uint8]:
+    """Read a clip's frames with the short side at 256, as video embedders take them."""
+    from clapstick.protocols.media import probe
+
+    info = probe(clip.video)
+    scale = _FRAME_HEIGHT / min(info.width or _FRAME_HEIGHT, info.height or _FRAME_HEIGHT)
+    height, width = round((info.height or _FRAME_HEIGHT) * scale), round((info.width or _FRAME_HEIGHT) * scale)
+    times_s = clip.start_s + np.arange(round(clip.duration_s * frame_rate)) / frame_rate
+    return np.stack(list(frames_at(clip.video, times_s, height=height, width=width)))
+
+
+def _embed_texts(
+    clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, device: str
+) -> dict[tuple[str, str], Path]:
+    card = embedder(one.name, "text")
+    network = None
+    found: dict[tuple[str, str], Path] = {}
+    for clip in clips:
+        if clip.prompt.text is None:
+            continue
+        parts = key_parts(clip.prompt.text.encode(), card, one.weights, device)
+        path = cache.find(key_of(parts))
+        if path is None:
+            network = network or load_embedder(one.name, one.weights, device, "text")
+            path = cache.put(parts, network.embed([clip.prompt.text])[0][card.output])
+        found["", clip.id] = path
+    return found
+
+
+def _files_of(
+    found: Mapping[tuple[Kind, str], Mapping[tuple[str, str], Path]], system: str, clip: str
+) -> EmbeddingFiles:
+    def of(kind: Kind, key: tuple[str, str]) -> dict[str, Path]:
+        return {name: paths[key] for (known, name), paths in found.items() if known == kind and key in paths}
+
+    return EmbeddingFiles(
+        generated=of("audio", (system, clip)),
+        reference=of("audio", (REFERENCE, clip)),
+        video=of("video", ("", clip)),
+        text=of("text", ("", clip)),
+    )

@@ -17,10 +17,12 @@ def render_result_page(result: SurveyResult) -> str:
     environment = Environment(
         loader=FileSystemLoader(PAGE_FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    columns = list(dict.fromkeys((row.criterion, row.label) for row in result.sensitivity))
+    labels = list(dict.fromkeys((row.criterion, row.label) for row in result.sensitivity))
+    variants = dict.fromkeys((row.variant, row.raters) for row in result.sensitivity)
     style = (PAGE_FOLDER / "result.css").read_text(encoding="utf-8")
     return environment.get_template("result.html.j2").render(
         result=result,
-        sensitivity_columns=columns,
+        sensitivity_labels=labels,
+        sensitivity_variants=list(variants),
         style=Markup(style),
     )

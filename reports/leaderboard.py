@@ -273,11 +273,17 @@ def _beaten(data: RunData, column: Column) -> dict[str, list[str]]:
         above = [
             name
             for name in floors
-            if (floor := _value(data, name, column)) is not None and better(column.direction, floor, value)
+            if (floor := _value(data, name, column)) is not None and _visibly_better(column, floor, value)
         ]
         if above:
             beaten[system.name] = above
     return beaten
+
+
+def _visibly_better(column: Column, value: float, other: float) -> bool:
+    """Whether a value is better and also printed differently."""
+    printed = [format_value(number, column.decimals) for number in (value, other)]
+    return better(column.direction, value, other) and printed[0] != printed[1]
 
 
 def _beaten_sentence(
@@ -299,7 +305,7 @@ def _above_ceiling(data: RunData, column: Column, titles: dict[str, str]) -> lis
             continue
         for system in data.competitors:
             value = _value(data, system.name, column)
-            if value is not None and better(column.direction, value, top):
+            if value is not None and _visibly_better(column, value, top):
                 warnings.append(
                     f"{column_name(column)}: {titles[system.name]} "
                     f"({format_value(value, column.decimals)}) does better than {titles[ceiling]} "
@@ -315,6 +321,8 @@ def column_name(column: Column) -> str:
 
 def _findings(data: RunData, columns: tuple[Column, ...], titles: dict[str, str]) -> tuple[str, ...]:
     valued = [column for column in columns if _has_values(data, column)]
+    if valued and len(data.competitors) < 2:
+        return (f"{data.competitors[0].title} is the only system: there is nothing to rank.",)
     tested = [column for column in valued if len(_ranks(data, column)) > 1]
     untested = [column_name(column) for column in valued if column not in tested]
     findings = [_finding(data, column, titles) for column in tested]

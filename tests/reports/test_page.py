@@ -70,6 +70,28 @@ def test_a_control_that_beats_a_system_is_a_warning(archive: RunArchive, page_pa
     assert "A control does better than a system" in page_path.read_text(encoding="utf-8")
 
 
+def test_one_system_alone_is_not_ranked_or_called_best(tmp_path: Path) -> None:
+    systems = (BuiltSystem("mine", "Mine"), BuiltSystem("silence", "Silence", role="control", error=0.2))
+    board = make_leaderboard(read_run(build_archive(tmp_path / "run", systems=systems, media=False).root))
+    assert board.findings == ("Mine is the only system: there is nothing to rank.",)
+    assert all(not cell.mark for row in board.rows for cell in row.cells)
+
+
+def test_values_that_print_the_same_raise_no_warning(tmp_path: Path) -> None:
+    systems = (
+        BuiltSystem("mine", "Mine", error=0.05),
+        BuiltSystem("silence", "Silence", role="control", error=0.05 - 1e-9),
+    )
+    archive = build_archive(tmp_path / "run", clip_ids=("a",), systems=systems, media=False)
+    values = json.loads((archive.root / "summary.json").read_text())
+    for record in values["scores"]:
+        if record["metric"] == "e-l1":
+            record["value"] = 0.05 if record["system"] == "mine" else 0.05 - 1e-9
+    (archive.root / "summary.json").write_text(json.dumps(values))
+    board = make_leaderboard(read_run(archive.root))
+    assert not [warning for warning in board.warnings if "E-L1" in warning]
+
+
 def test_what_was_not_computed_is_listed_once_with_its_reason(archive: RunArchive) -> None:
     board = make_leaderboard(read_run(archive.root))
     reasons = [reason for _, reason, _ in board.missing]

@@ -21,6 +21,7 @@ from clapstick.systems.two_stage.checkpoints import load_strictly, read_checkpoi
 from clapstick.systems.two_stage.envelope import Envelope
 from clapstick.systems.two_stage.extractors import make_extractor
 from clapstick.systems.two_stage.features import FeatureCache, extract
+from clapstick.systems.two_stage.prompts import text_of
 from clapstick.systems.two_stage.stage_one_windows import StageOnePrediction, predict
 from clapstick.systems.two_stage.timbres import OVERALL, load_timbres, named_in, timbre_noise
 from clapstick.systems.two_stage.video2rms import Video2RMS, Video2RMSConfig
@@ -105,7 +106,7 @@ class TwoStageTiny:
         """Return a steady sound of the prompt's timbre, and what could not be done as asked."""
         if request.prompt_audio is not None:
             return prompt_texture(request, samples), ()
-        text = request.clip.prompt.text or ""
+        text = text_of(request) or ""
         materials = named_in(text, self._timbres)
         spectra = [self._timbres[name] for name in materials or [OVERALL]]
         texture = timbre_noise(np.mean(spectra, axis=0), samples, rng)

@@ -17,6 +17,7 @@ from clapstick.systems.base import Context, NativeOutput, Request
 from clapstick.systems.controls import mono_16k, reference_of, samples_of
 from clapstick.systems.two_stage.envelope import Envelope
 from clapstick.systems.two_stage.mel import rms_for_mel
+from clapstick.systems.two_stage.prompts import text_of
 from clapstick.systems.two_stage.rms2sound import (
     MEL_RATE,
     Order,
@@ -98,7 +99,7 @@ class TinyDiffusion:
             prompt = request.prompt_audio
             samples = mono_16k(prompt, max(1, round(prompt.duration_s * SAMPLE_RATE)))
             return self._timbre.of_audio(samples), ()
-        text = request.clip.prompt.text or ""
+        text = text_of(request) or ""
         embedded = self._timbre.of_text(text)
         if embedded is not None:
             return embedded, ()

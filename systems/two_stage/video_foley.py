@@ -21,6 +21,7 @@ from clapstick.systems.two_stage.envelope import Envelope
 from clapstick.systems.two_stage.extractors import make_extractor
 from clapstick.systems.two_stage.features import Extractor, default_cache, extract
 from clapstick.systems.two_stage.official import OfficialParts, load_official_rms2sound
+from clapstick.systems.two_stage.prompts import text_of
 from clapstick.systems.two_stage.rms2sound import Order, render
 from clapstick.systems.two_stage.sampling import Sampling
 from clapstick.systems.two_stage.stage_one_windows import StageOnePrediction, predict
@@ -57,7 +58,7 @@ class ClapPrompts:
             with torch.no_grad():
                 embedded = self._parts.clap_audio(torch.from_numpy(window.astype(np.float32)))
             return embedded["embedding"][0]
-        return self.of_text(request.clip.prompt.text or "", request.clip.id)
+        return self.of_text(text_of(request) or "", request.clip.id)
 
     def of_text(self, text: str, where: str) -> Tensor:
         """Return the embedding of a text, shape (512,)."""

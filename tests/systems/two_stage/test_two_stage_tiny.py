@@ -90,6 +90,14 @@ def test_unknown_words_are_said(system: TwoStageTiny, clip: Clip) -> None:
     assert "names none of the materials" in output.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"), [("  ", "prompt is empty"), ("wood " * 900, "is too long; found 4499")]
+)
+def test_unusable_texts_are_refused(system: TwoStageTiny, clip: Clip, text: str, message: str) -> None:
+    with pytest.raises(ClapstickError, match=message):
+        system.generate(_request(clip, kind="text", text=text), np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("shape", ["rising", "falling", "V", "A"])
 def test_hand_drawn_envelopes_are_followed(system: TwoStageTiny, clip: Clip, shape: str) -> None:
     ramp = np.linspace(0, 0.2, 1250)

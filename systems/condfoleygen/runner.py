@@ -72,9 +72,9 @@ def make(model, clip):
     target, prompt = clip.scratch / "target.mp4", clip.scratch / "prompt.mp4"
     seconds = UNIT_S * scale
     loop = ("-stream_loop", "-1", "-i")
-    video = ("-r", FPS, "-frames:v", FPS * seconds, "-pix_fmt", "yuv420p")
+    video = ("-r", FPS, "-pix_fmt", "yuv420p", "-t", seconds)
     kit.ffmpeg(*loop, clip.video, *video, target)
-    kit.ffmpeg(*loop, clip.prompt_video, *loop, clip.prompt_audio, *video, "-ac", 1, "-t", seconds, prompt)
+    kit.ffmpeg(*loop, clip.prompt_video, *loop, clip.prompt_audio, "-map", "0:v", "-map", "1:a", *video, prompt)
     kit.seed_everything(clip.seed)
     (clip.scratch / "logs").mkdir()
     written = []

@@ -30,6 +30,7 @@ def cuda_on_cpu() -> None:
 
         return to
 
+    torch.jit.script = lambda function, *_, **__: function  # it cannot compile what stands in here
     torch.Tensor.cuda = torch.nn.Module.cuda = stay
     torch.Tensor.to, torch.nn.Module.to = moved(torch.Tensor.to), moved(torch.nn.Module.to)
     for name in ("zeros", "ones", "randn", "rand", "arange", "full", "tensor", "empty", "linspace"):

@@ -5,7 +5,8 @@
     CACHE/embeddings/<start of key>/<key>.safetensors    array ``embedding``; the header holds the key's parts
 
 The key is made of the sound's bytes, the embedder with its front end, the hashes of its weights, and the
-versions of the libraries that compute it. A changed sound has another key, so an old embedding can never stand for it.
+versions of the libraries that compute it. A changed sound has another key, so an old embedding can never stand
+for it.
 """
 
 from __future__ import annotations

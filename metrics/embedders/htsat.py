@@ -86,7 +86,8 @@ def fold(logmel: Tensor) -> Tensor:
         raise ValueError(f"HTS-AT takes at most {_FRAMES} frames, found {logmel.shape[2]}")
     if logmel.shape[2] < _FRAMES:
         logmel = functional.interpolate(logmel, (_FRAMES, _MEL_BINS), mode="bicubic", align_corners=True)
-    return logmel.transpose(2, 3).unflatten(3, (_FOLDS, _SIDE)).transpose(2, 3).flatten(2, 3)
+    quarters = torch.unflatten(logmel.transpose(2, 3), 3, (_FOLDS, _SIDE))
+    return quarters.transpose(2, 3).flatten(2, 3)
 
 
 class PatchEmbed(nn.Module):
@@ -129,7 +130,7 @@ class PatchMerging(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, side², width) to (batch, (side / 2)², 2 width)."""
-        grid = tokens.unflatten(1, (self.side // 2, 2, self.side // 2, 2))
+        grid = torch.unflatten(tokens, 1, (self.side // 2, 2, self.side // 2, 2))
         return torch.as_tensor(
             self.reduction(self.norm(grid.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)))
         )
@@ -202,14 +203,14 @@ class WindowAttention(nn.Module):
 def _to_windows(grid: Tensor) -> Tensor:
     """Map (batch, side, side, width) to (batch, windows, 64, width)."""
     count = grid.shape[1] // _WINDOW
-    split = grid.unflatten(2, (count, _WINDOW)).unflatten(1, (count, _WINDOW))
+    split = torch.unflatten(torch.unflatten(grid, 2, (count, _WINDOW)), 1, (count, _WINDOW))
     return split.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
 def _from_windows(windows: Tensor, side: int) -> Tensor:
     """Undo `_to_windows`."""
     count = side // _WINDOW
-    split = windows.unflatten(1, (count, count)).unflatten(3, (_WINDOW, _WINDOW))
+    split = torch.unflatten(torch.unflatten(windows, 1, (count, count)), 3, (_WINDOW, _WINDOW))
     return split.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 

@@ -108,8 +108,7 @@ class I3d(nn.Module):
         self.first_pool = SamePool((1, 3, 3), (1, 2, 2))
         for name, (channels_in, out) in _MIXED.items():
             self.add_module(name, Mixed(channels_in, out))
-        self.conv3d_0c_1x1 = nn.Module()
-        self.conv3d_0c_1x1.conv3d = nn.Conv3d(1024, 400, 1)
+        self.conv3d_0c_1x1 = nn.ModuleDict({"conv3d": nn.Conv3d(1024, 400, 1)})
 
     def forward(self, stacks: Tensor) -> dict[str, Tensor]:
         """Map (batch, channels, time, 224, 224) in [-1, 1] to ``features`` (batch, 1024) and ``logits``."""
@@ -119,7 +118,7 @@ class I3d(nn.Module):
                 x = self.pools[name](x)
             x = self.get_submodule(name)(x)
         pooled = functional.avg_pool3d(x, (2, 7, 7), (1, 1, 1))
-        logits = self.conv3d_0c_1x1.conv3d(pooled).flatten(3).squeeze(3)
+        logits = self.conv3d_0c_1x1["conv3d"](pooled).flatten(3).squeeze(3)
         return {"features": pooled.flatten(2).mean(dim=2), "logits": logits.mean(dim=2)}
 
 

@@ -129,12 +129,13 @@ def test_file_for_another_model(tmp_path: Path, content: object, named: str) -> 
         _load(_save(tmp_path / "other.pt", content))
 
 
-@pytest.mark.parametrize("kind", ["audio", "video", "text"])
-def test_every_embedder_refuses_another_models_file(tmp_path: Path, kind: Any) -> None:
-    path = _save(tmp_path / "other.pt", {"model": {"somebody.elses.weight": torch.zeros(3)}})
-    for name, card in embedders(kind).items():
-        with pytest.raises(NotComputableError, match=r"other\.pt is not a checkpoint of"):
-            load_embedder(name, dict.fromkeys(card.weights, path), kind=kind)
+@pytest.mark.parametrize(
+    ("name", "kind"), [("vggish", "audio"), ("laion-clap-audio", "audio"), ("i3d-rgb", "video")]
+)
+def test_embedders_refuse_another_models_file(tmp_path: Path, name: str, kind: Any) -> None:
+    path = _save(tmp_path / "other.pt", {"somebody.elses.weight": torch.zeros(3)})
+    with pytest.raises(NotComputableError, match=r"other\.pt is not a checkpoint of"):
+        load_embedder(name, dict.fromkeys(embedder(name, kind).weights, path), kind=kind)
 
 
 @pytest.mark.parametrize("kind", ["audio", "video", "text"])

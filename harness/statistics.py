@@ -176,7 +176,7 @@ def clip_statistics(task: StatisticsTask) -> dict[ScoreRequest, Statistics | str
         convention = request.resolve()[1]
         try:
             with warnings.catch_warnings():
-                # librosa warns of every clip shorter than its window; what follows from it is in the statistics.
+                # librosa warns of every clip shorter than its window; the statistics show what follows.
                 warnings.filterwarnings("ignore", category=UserWarning, module="librosa")
                 found = convention.statistics(clip_input)
             results[request] = {name: np.asarray(array) for name, array in found.items()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,25 @@ _END_TOLERANCE_S = 0.1
 """How far a file may fall short of the clip, or reach past it."""
 _LARGEST_GAP = 2.5
 """Times the usual step between two rows."""
+
+
+Source = Literal["predicted", "reference", "none"]
+"""Where a system's envelope comes from."""
+
+
+def source_of(parameters: Mapping[str, str | int | float | bool]) -> Source:
+    """Return the value of a card's parameter ``envelopes``; raise `ClapstickError` where it is unknown."""
+    value = parameters.get("envelopes", "predicted")
+    known: tuple[Source, ...] = ("predicted", "reference", "none")
+    for source in known:
+        if value == source:
+            return source
+    raise fail(
+        "unknown source of envelopes",
+        value,
+        expected=", ".join(known),
+        remedy="Change the parameter envelopes.",
+    )
 
 
 @dataclass(frozen=True)

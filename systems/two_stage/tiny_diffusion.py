@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from clapstick.protocols.audio import Audio
 from clapstick.protocols.problems import fail
 from clapstick.systems.base import Context, NativeOutput, Request
 from clapstick.systems.controls import mono_16k, reference_of, samples_of
-from clapstick.systems.two_stage.envelope import Envelope
+from clapstick.systems.two_stage.envelope import Envelope, Source, source_of
 from clapstick.systems.two_stage.mel import rms_for_mel
 from clapstick.systems.two_stage.prompts import text_of
 from clapstick.systems.two_stage.rms2sound import (
@@ -27,8 +26,6 @@ from clapstick.systems.two_stage.rms2sound import (
 )
 from clapstick.systems.two_stage.tiny import WEIGHTS, TwoStageTiny, load_tiny
 from clapstick.systems.two_stage.tiny_codec import PROMPT_DIM, TimbreEncoder
-
-Envelopes = Literal["predicted", "reference", "none"]
 
 
 class TinyDiffusion:
@@ -43,7 +40,7 @@ class TinyDiffusion:
         ``predicted`` from the picture, ``reference`` for what stage 2 can do at best, ``none`` for no control.
     """
 
-    def __init__(self, stage_one: TwoStageTiny, model: RMS2Sound, envelopes: Envelopes) -> None:
+    def __init__(self, stage_one: TwoStageTiny, model: RMS2Sound, envelopes: Source) -> None:
         if model.timbre is None:
             raise ValueError(f"configuration {model.config.name} has no timbre encoder")
         self._stage_one = stage_one
@@ -109,14 +106,11 @@ class TinyDiffusion:
 
 
 @cache
-def load_pair(envelopes: Envelopes) -> TinyDiffusion:
+def load_pair(envelopes: Source) -> TinyDiffusion:
     """Load the weights that are part of the package."""
     return TinyDiffusion(load_tiny(), load_rms2sound(WEIGHTS / "rms2sound-tiny.safetensors"), envelopes)
 
 
 def build(context: Context) -> TinyDiffusion:
     """Build the system; the card's ``envelopes`` says where the envelope comes from."""
-    value = str(context.parameters.get("envelopes", "predicted"))
-    if value == "predicted" or value == "reference" or value == "none":
-        return load_pair(value)
-    raise fail("unknown source of envelopes", value, expected="predicted, reference or none")
+    return load_pair(source_of(context.parameters))

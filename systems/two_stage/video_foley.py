@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from clapstick.protocols.audio import Audio
 from clapstick.protocols.problems import fail
 from clapstick.systems.base import Context, NativeOutput, Request
 from clapstick.systems.controls import mono_16k, reference_of, samples_of
-from clapstick.systems.two_stage.envelope import Envelope
+from clapstick.systems.two_stage.envelope import Envelope, Source, source_of
 from clapstick.systems.two_stage.extractors import make_extractor
 from clapstick.systems.two_stage.features import Extractor, default_cache, extract
 from clapstick.systems.two_stage.official import OfficialParts, load_official_rms2sound
@@ -31,8 +31,6 @@ SAMPLE_RATE = 16_000
 _LONGEST_TEXT = 512
 """Tokens that the text tower reads."""
 
-Envelopes = Literal["predicted", "reference", "none"]
-
 
 class ClapPrompts:
     """Text and audio prompts as CLAP embeddings."""
@@ -41,7 +39,8 @@ class ClapPrompts:
         from transformers import RobertaTokenizerFast
 
         self._parts = parts
-        self._tokenizer = RobertaTokenizerFast(vocab_file=str(vocabulary), merges_file=str(merges))
+        make: Any = RobertaTokenizerFast
+        self._tokenizer = make(vocab_file=str(vocabulary), merges_file=str(merges))
 
     def embed(self, request: Request) -> Tensor:
         """Return the embedding of a request's prompt, shape (512,); that of the empty text without one.
@@ -54,10 +53,11 @@ class ClapPrompts:
         if request.prompt_audio is not None:
             prompt = request.prompt_audio
             samples = mono_16k(prompt, max(1, round(prompt.duration_s * SAMPLE_RATE)))
-            window = video_foley_window(samples, SAMPLE_RATE)
+            window = video_foley_window(samples.astype(np.float32), SAMPLE_RATE)
             with torch.no_grad():
-                embedded = self._parts.clap_audio(torch.from_numpy(window.astype(np.float32)))
-            return embedded["embedding"][0]
+                embedded = self._parts.clap_audio(torch.from_numpy(window))
+            point: Tensor = embedded["embedding"][0]
+            return point
         return self.of_text(text_of(request) or "", request.clip.id)
 
     def of_text(self, text: str, where: str) -> Tensor:
@@ -72,7 +72,8 @@ class ClapPrompts:
                 remedy="Shorten it.",
             )
         with torch.no_grad():
-            return self._parts.clap_text(ids)["embedding"][0]
+            point: Tensor = self._parts.clap_text(ids)["embedding"][0]
+        return point
 
 
 class VideoFoley:
@@ -99,7 +100,7 @@ class VideoFoley:
         parts: OfficialParts,
         prompts: ClapPrompts,
         *,
-        envelopes: Envelopes,
+        envelopes: Source,
         sampling: Sampling,
         null_prompt_chance: float = 0.0,
     ) -> None:
@@ -167,7 +168,7 @@ def reference_curve(request: Request) -> Envelope:
 def build(context: Context) -> VideoFoley:
     """Build ``video-foley`` or one of its ablations from released weights."""
     weights, parameters = context.weights, context.parameters
-    envelopes = _envelopes(str(parameters.get("envelopes", "predicted")))
+    envelopes = source_of(parameters)
     parts = load_official_rms2sound(weights["video-foley-rms2sound"])
     parts.model.to(context.device)
     stage_one, extractor = None, None
@@ -189,9 +190,3 @@ def sampling_of(parameters: Mapping[str, str | int | float | bool]) -> Sampling:
     """Return the sampling that a card's parameters name."""
     names = ("solver", "steps", "eta", "guidance", "guided")
     return Sampling.model_validate({name: parameters[name] for name in names if name in parameters})
-
-
-def _envelopes(value: str) -> Envelopes:
-    if value == "predicted" or value == "reference" or value == "none":
-        return value
-    raise fail("unknown source of envelopes", value, expected="predicted, reference or none")

@@ -18,7 +18,7 @@ SPLIT_SOURCES = {
     "video-foley": "jnwnlee/video-foley@0afd45a, filelists/GreatestHits: clips of the official videos",
     "condfoleygen": "XYPB/CondFoleyGen@c565db7, data/greatesthit_{train,valid,test}.json, as configured",
     "condfoleygen-video-list": "XYPB/CondFoleyGen@c565db7, data/greatesthit_video_{train,valid,test}.json",
-    "syncfusion": "mcomunita/syncfusion@e67ad83, data/greatest-hits/{train,val,test}.txt",
+    "syncfusion": "mcomunita/syncfusion@e67ad83, data/greatest-hits/{train,val,test}.txt; val is called valid",
 }
 """Where each family of split lists comes from."""
 

@@ -32,7 +32,7 @@ VIDEO_LISTS = {
     "condfoleygen-valid": ("condfoleygen", "valid"),
     "condfoleygen-test": ("condfoleygen", "test"),
     "syncfusion-train": ("syncfusion", "train"),
-    "syncfusion-val": ("syncfusion", "val"),
+    "syncfusion-valid": ("syncfusion", "valid"),
     "syncfusion-test": ("syncfusion", "test"),
     "video-foley-test-videos": ("video-foley", "test"),
 }

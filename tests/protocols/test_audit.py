@@ -65,7 +65,7 @@ def test_counts_are_those_of_the_published_lists(result: Audit) -> None:
 
 def test_membership_of_every_list(clips: tuple[Clip, ...]) -> None:
     rows = {(row.split_of, row.split): (row.clips, row.videos) for row in list_membership(clips).itertuples()}
-    assert rows["syncfusion", "val"] == (69, 22)
+    assert rows["syncfusion", "valid"] == (69, 22)
     assert rows["syncfusion", "test"] == (147, 48)
     assert rows["condfoleygen", "test"] == (99, 30)
     assert rows["condfoleygen-video-list", "test"] == (49, 20)
@@ -103,8 +103,8 @@ def test_clips_of_other_data_are_nobodys(tmp_path: Path) -> None:
 
 
 def test_unknown_list_on_a_card_is_an_error_that_names_those_there_are(clips: tuple[Clip, ...]) -> None:
-    with pytest.raises(ClapstickError, match="is not known; found syncfusion has no list 'valid'"):
-        audit(clips, {"syncfusion": trained("syncfusion", "valid")})
+    with pytest.raises(ClapstickError, match="is not known; found syncfusion has no list 'validation'"):
+        audit(clips, {"syncfusion": trained("syncfusion", "validation")})
     with pytest.raises(ClapstickError, match="trained_on"):
         flag_seen(clips, {"x": trained("nobody", "train")})
 

@@ -35,7 +35,7 @@ def test_the_lists_hold_the_published_numbers() -> None:
     assert annotations_15fps()["video"].nunique() == 977
     sizes = video_splits().groupby(["split_of", "split"])["video"].nunique().to_dict()
     assert sizes["syncfusion", "train"] == 683
-    assert sizes["syncfusion", "val"] == 98
+    assert sizes["syncfusion", "valid"] == 98
     assert sizes["syncfusion", "test"] == 196
     assert (sizes["condfoleygen", "train"], sizes["condfoleygen", "test"]) == (873, 97)
 
@@ -141,5 +141,5 @@ def test_count_keeps_the_same_clips_and_a_larger_one_keeps_them_too() -> None:
 def test_unknown_family_and_list_are_named() -> None:
     with pytest.raises(KeyError, match="there are video-foley"):
         listed_videos("somebody")
-    with pytest.raises(KeyError, match="it has test, train, val"):
-        listed_videos("syncfusion", "valid")
+    with pytest.raises(KeyError, match="it has test, train, valid"):
+        listed_videos("syncfusion", "val")

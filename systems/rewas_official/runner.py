@@ -32,6 +32,8 @@ def load(job):
     from omegaconf import OmegaConf
 
     kit.without_training_loss("audioldm.losses", "LPIPSWithDiscriminator")
+    if random:
+        use_random_vocoder()
     text = (repository / "configs" / "audioldm_m_rewas.yaml").read_text()
     config = on_weights(yaml.safe_load(text), job)
     config["model"]["params"]["cond_stage_key"] = "text"
@@ -56,6 +58,18 @@ def load(job):
     pipeline.save_video = lambda *_: None
     pipeline.multiprocessing.Pool = NoPool
     return job, diffusion, synchformer, network.vfeat_extractor.eval(), phi.to(job.device).eval(), notes
+
+
+def use_random_vocoder():
+    from audioldm.latent_encoder import autoencoder
+    from audioldm.utilities import model_util
+
+    def get_vocoder(_, device, __):
+        vocoder = model_util.hifigan.Generator(model_util.hifigan.AttrDict(model_util.HIFIGAN_16K_64)).eval()
+        vocoder.remove_weight_norm()
+        return vocoder.to(device)
+
+    autoencoder.get_vocoder = get_vocoder
 
 
 class NoPool:

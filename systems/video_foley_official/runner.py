@@ -28,15 +28,17 @@ def load(job):
     audioldm = inner + "/AudioLDMControlNetInfer/Model/AudioLdm"
     job.enter_repository("preprocess", inner, audioldm, inner + "/TorchJAEKWON")
     kit.without_training_loss("audioldm_train.losses", "LPIPSWithDiscriminator")
+    import model as first_stage
     from AudioLDMControlNetInfer.AudioLDMControlNet import AudioLDMControlNet
     from config import _C as config  # noqa: N811 - the official name
-    from model import Video2Sound
 
+    if job.device == "cpu":
+        first_stage.init_net = lambda network, _: torch.nn.DataParallel(network)
     if not random:
         from util import load_config
 
         config = load_config(str(job.weight("opts.yml")))
-    first = Video2Sound(config)
+    first = first_stage.Video2Sound(config)
     second = AudioLDMControlNet(control_net_pretrained_path=None, device=torch.device(job.device))
     if random:
         notes = ["weights are random"]

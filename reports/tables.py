@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from clapstick.protocols.archive import StandardRecord
@@ -190,7 +191,7 @@ def seen_rows(data: RunData, board: Leaderboard) -> list[dict[str, Any]]:
 def protocol_rows(data: RunData) -> list[tuple[str, str]]:
     """Return the protocol as name and value."""
     protocol = data.run.protocol
-    rows = [("Protocol", f"{protocol.name}, version {protocol.version}"), ("Data", data.run.data)]
+    rows = [("Protocol", f"{protocol.name}, version {protocol.version}"), ("Data", Path(data.run.data).name)]
     if protocol.paper:
         rows.append(("Paper", f"{protocol.paper}{', ' + protocol.table if protocol.table else ''}"))
     for title, table in (

@@ -23,12 +23,14 @@ from clapstick.systems.two_stage.audioldm import (
 )
 from clapstick.systems.two_stage.checkpoints import load_strictly
 from clapstick.systems.two_stage.rms2sound import CONFIGS, RMS2Sound, VAECodec
+from clapstick.systems.two_stage.rms_controlnet import RMSControlNet, RMSHint
 
 _UNET = "model.diffusion_model."
 _CONTROL = (f"{_UNET}control_net.", f"{_UNET}control_net_input_projection_list.")
 _VAE = "first_stage_model."
 _VOCODER = "first_stage_model.vocoder."
-_CLAP = "cond_stage_models.0.model."
+_CLAP = ("cond_stage_models.0.model.", "cond_stage_model.model.")
+"""In the released stage 2, and in AudioLDM's own checkpoints."""
 _EXPECTED_UNET, _EXPECTED_CONTROL = 690, 332
 
 
@@ -51,22 +53,49 @@ def load_official_rms2sound(path: Path) -> OfficialParts:
     ClapstickError
         If a group of tensors is missing or incomplete; names it.
     """
+    state = _read(path)
+    parts = _load_base(state, path)
+    control = _group(state, _CONTROL, _UNET)
+    _require(path, "the RMS-ControlNet", len(control), _EXPECTED_CONTROL)
+    load_strictly(parts.model.controlnet, rename(control, controlnet_names(control)), path)
+    return parts
+
+
+def load_audioldm_base(path: Path) -> OfficialParts:
+    """Load what a ControlNet is trained on: AudioLDM-S, or the released stage 2 without its ControlNet.
+
+    The ControlNet is a fresh copy of the U-Net's encoder, its zero convolutions zero.
+
+    Raises
+    ------
+    ClapstickError
+        As `load_official_rms2sound`.
+    """
+    parts = _load_base(_read(path), path)
+    parts.model.controlnet = RMSControlNet(parts.model.unet, RMSHint(parts.model.config.unet.latent_channels))
+    return parts
+
+
+def _read(path: Path) -> dict[str, Tensor]:
     flat = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     if not isinstance(flat, dict):
         raise fail("not a checkpoint", path, found=type(flat).__name__, expected="a dictionary of tensors")
     state: dict[str, Tensor] = flat.get("state_dict", flat)
+    return state
+
+
+def _load_base(state: Mapping[str, Tensor], path: Path) -> OfficialParts:
     control = _group(state, _CONTROL, _UNET)
     unet = {name: tensor for name, tensor in _group(state, (_UNET,), _UNET).items() if name not in control}
     _require(path, "the U-Net", len(unet), _EXPECTED_UNET)
-    _require(path, "the RMS-ControlNet", len(control), _EXPECTED_CONTROL)
     if "scale_factor" not in state:
         raise fail("checkpoint lacks scale_factor", path, remedy="Download it again.")
     config = CONFIGS["video-foley"].model_copy(update={"scaling_factor": float(state["scale_factor"])})
     model = RMS2Sound(config)
     load_strictly(model.unet, rename(unet, unet_names(unet)), path)
-    load_strictly(model.controlnet, rename(control, controlnet_names(control)), path)
     load_audioldm_decoder(model, state, path)
-    return OfficialParts(model.eval(), *load_clap(_group(state, (_CLAP,), _CLAP), path))
+    clap = {name: tensor for prefix in _CLAP for name, tensor in _group(state, (prefix,), prefix).items()}
+    return OfficialParts(model.eval(), *load_clap(clap, path))
 
 
 def load_audioldm_decoder(model: RMS2Sound, state: Mapping[str, Tensor], path: Path) -> None:

@@ -155,6 +155,7 @@ def train_rms2sound(
     *,
     seed: int,
     prompt_of: Callable[[Tensor, Sequence[Sound]], Tensor],
+    null_prompt: Tensor | None = None,
     device: str = "cpu",
     report: Callable[[StepReport], None] = lambda report: None,
     facts: Mapping[str, Any] | None = None,
@@ -172,7 +173,9 @@ def train_rms2sound(
     seed : int
         Decides windows, noise and dropped prompts.
     prompt_of : callable
-        (log-mel windows, their sounds) -> embeddings of shape (batch, prompt_dim); the null prompt is zeros.
+        (log-mel windows, their sounds) -> embeddings of shape (batch, prompt_dim).
+    null_prompt : Tensor, optional
+        What stands for a dropped prompt, shape (prompt_dim,); zeros where None.
     device : str
     report : callable
         Called after every tenth step and after each phase.
@@ -188,7 +191,8 @@ def train_rms2sound(
 
     held = training.validation_clips if len(sounds) > 2 * training.validation_clips else 0
     train, held_out = sounds[: len(sounds) - held], sounds[len(sounds) - held :]
-    trainer = _Trainer(model, training, out, seed, prompt_of, device)
+    null = torch.zeros(model.config.unet.prompt_dim) if null_prompt is None else null_prompt
+    trainer = _Trainer(model, training, out, seed, prompt_of, null, device)
     started = time.monotonic()
     phases: tuple[tuple[Phase, int], ...] = (
         ("base", training.base_steps),
@@ -204,7 +208,7 @@ def train_rms2sound(
                 if (step + 1) % training.save_every == 0:
                     trainer.keep(phase, step + 1)
             trainer.finish(phase, steps)
-        e_l1 = validation_e_l1(model, held_out, prompt_of) if held_out else None
+        e_l1 = validation_e_l1(model, held_out, prompt_of, null) if held_out else None
         if e_l1 is not None:
             writer.add_scalar("validation/e-l1", e_l1, training.control_steps)
         report(StepReport("control", training.control_steps, 0.0, e_l1, time.monotonic() - started))
@@ -215,7 +219,10 @@ def train_rms2sound(
 
 
 def validation_e_l1(
-    model: RMS2Sound, sounds: Sequence[Sound], prompt_of: Callable[[Tensor, Sequence[Sound]], Tensor]
+    model: RMS2Sound,
+    sounds: Sequence[Sound],
+    prompt_of: Callable[[Tensor, Sequence[Sound]], Tensor],
+    null_prompt: Tensor,
 ) -> float:
     """Return the mean E-L1 of sounds made from their own envelope and prompt, in amplitude."""
     errors = []
@@ -224,7 +231,7 @@ def validation_e_l1(
         prompt = prompt_of(sound.mel[None, : model.config.window_frames], [sound])[0]
         envelope = Envelope(sound.rms.astype(np.float64), MEL_RATE)
         order = Order(prompt, envelope, sound.samples.size / SAMPLE_RATE, seed=index)
-        made = render(model, order, torch.zeros_like(prompt)).samples
+        made = render(model, order, null_prompt).samples
         errors.append(np.abs(rms_curve(made.astype(float)) - rms_curve(sound.samples.astype(float))).mean())
     return float(np.mean(errors))
 
@@ -239,6 +246,7 @@ class _Trainer:
         out: Path,
         seed: int,
         prompt_of: Callable[[Tensor, Sequence[Sound]], Tensor],
+        null_prompt: Tensor,
         device: str,
     ) -> None:
         from accelerate import Accelerator
@@ -249,6 +257,7 @@ class _Trainer:
         self._path = out / _STATE
         self._seed = seed
         self._prompt_of = prompt_of
+        self._null = null_prompt.to(self._accelerator.device)
         self._scheduler = make_scheduler(model.config.sampling, model.config.prediction)
         self._identity = f"{model.config.model_dump_json()} {training.model_dump_json()} seed {seed}"
         self._state = self._read()
@@ -321,7 +330,7 @@ class _Trainer:
             prompts = self._prompt_of(mels, chosen).to(device)
             control = model.control_of(curves.to(device)) if phase == "control" else None
         dropped = torch.from_numpy(rng.random(len(chosen)) < self._training.prompt_dropout).to(device)
-        prompts = prompts.masked_fill(dropped[:, None], 0.0)
+        prompts = torch.where(dropped[:, None], self._null, prompts)
         noise = torch.randn(latents.shape, generator=generator).to(device)
         steps = torch.randint(0, TRAINING_STEPS, (len(chosen),), generator=generator).to(device)
         noisy = self._scheduler.add_noise(latents, noise, steps)

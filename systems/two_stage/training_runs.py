@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clapstick.metrics.embedders.laion_clap import video_foley_window
+from clapstick.metrics.rms import SAMPLE_RATE
 from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.checkpoints import load_strictly, read_checkpoint
 from clapstick.systems.two_stage.extractors import make_extractor
 from clapstick.systems.two_stage.features import default_cache
+from clapstick.systems.two_stage.official import OfficialParts, load_audioldm_base
 from clapstick.systems.two_stage.rms2sound import CONFIGS as RMS2SOUND_CONFIGS
 from clapstick.systems.two_stage.rms2sound import RMS2Sound
 from clapstick.systems.two_stage.stage_one_data import list_clips, load_examples
@@ -147,18 +150,20 @@ def run_rms2sound(
     note(f"{len(sounds)} of {len(clips)} recordings are long enough")
     if config.prompts == "timbre":
         words = sorted({word for sound in sounds for word in words_of(sound.clip)})
-        config = config.model_copy(update={"vocabulary": tuple(words)})
-        model = RMS2Sound(config)
+        model = RMS2Sound(config.model_copy(update={"vocabulary": tuple(words)}))
         fit_closed_forms(model, sounds, seed)
-        prompt_of = timbre_prompts(model)
+        prompt_of, null_prompt = timbre_prompts(model), None
     else:
-        raise fail(
-            "training needs a base",
-            name,
-            found=base or "no checkpoint",
-            expected="an AudioLDM checkpoint",
-            remedy="Give it with --base.",
-        )
+        if base is None:
+            raise fail(
+                "training needs a base",
+                name,
+                found="no checkpoint",
+                expected="AudioLDM-S, or the released stage 2",
+                remedy="Give it with --base.",
+            )
+        parts = load_audioldm_base(base)
+        model, prompt_of, null_prompt = parts.model, clap_prompts(parts), empty_text_prompt(parts)
     started = time.monotonic()
     checkpoint = train_rms2sound(
         sounds,
@@ -167,6 +172,7 @@ def run_rms2sound(
         out,
         seed=seed,
         prompt_of=prompt_of,
+        null_prompt=null_prompt,
         device=device,
         report=report,
         facts={"data": data.name, "clips": len(sounds)},
@@ -176,6 +182,24 @@ def run_rms2sound(
         "seconds": round(time.monotonic() - started, 1),
         "clips": len(sounds),
     }
+
+
+def clap_prompts(parts: OfficialParts) -> Callable[[Tensor, Sequence[Sound]], Tensor]:
+    """Return the function that embeds the sounds of training windows with CLAP's audio tower."""
+
+    def embed(mels: Tensor, sounds: Sequence[Sound]) -> Tensor:
+        windows = [video_foley_window(sound.samples, SAMPLE_RATE) for sound in sounds]
+        points: Tensor = parts.clap_audio(torch.from_numpy(np.concatenate(windows)))["embedding"]
+        return points
+
+    return embed
+
+
+def empty_text_prompt(parts: OfficialParts) -> Tensor:
+    """Return CLAP's embedding of the empty text, which stands for no prompt; shape (512,)."""
+    with torch.no_grad():
+        point: Tensor = parts.clap_text(torch.tensor([[0, 2]]))["embedding"][0]
+    return point
 
 
 def timbre_prompts(model: RMS2Sound) -> Callable[[Tensor, Sequence[Sound]], Tensor]:

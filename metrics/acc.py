@@ -123,8 +123,52 @@ _PARAMETERS: dict[str, Setting] = {
 _CODE = "jnwnlee/video-foley@0afd45a criterion.py"
 
 
-def _metric(k: int) -> Metric:
+def _conventions(k: int) -> tuple[Convention, ...]:
     bins = TOLERANCE_OF_K[k]
+    return (
+        Convention(
+            name="topk",
+            summary=(
+                "The reference class has the highest score of the system's RMS classes."
+                if k == 1
+                else f"The reference class is among the {k} highest scores of the system's RMS classes."
+            ),
+            statistics=partial(_top_k, k=k),
+            combiner=MeanOfClips(),
+            source=f"{_CODE} (RMSLoss) in its first release, 2024-12-05; table 1 of Video-Foley",
+            official=True,
+            needs=("reference", "rms-logits"),
+            parameters=_PARAMETERS | {"k": k, "ties": "low" if k == 1 else "high"},
+            caveat=(
+                "Networks that end in a ReLU give many equal scores; ties go to the "
+                + ("lowest class, as argmax does." if k == 1 else "highest class, as scikit-learn does.")
+            ),
+        ),
+        Convention(
+            name="topk-fair",
+            summary="As topk, with equal scores ranked in random order (the expected value, no dice).",
+            statistics=partial(_top_k, k=k, fair=True),
+            combiner=MeanOfClips(),
+            source="Clapstick; mends the arbitrary ranking of equal scores in topk",
+            needs=("reference", "rms-logits"),
+            parameters=_PARAMETERS | {"k": k, "ties": "expected"},
+        ),
+        Convention(
+            name="tolerance",
+            summary=(
+                f"The most likely class is within {bins} bins of the reference's. Without predicted "
+                "classes or a predicted envelope it is the class of the generated sound's filtered RMS."
+            ),
+            statistics=partial(_tolerance, bins=bins),
+            combiner=MeanOfClips(),
+            source=f"{_CODE} (tolerant_accuracy), the default since 2024-12-28 (ACC+-2, +-5)",
+            official=True,
+            parameters=_PARAMETERS | {"tolerance-bins": bins},
+        ),
+    )
+
+
+def _metric(k: int) -> Metric:
     return Metric(
         name=f"acc-at-{k}",
         title=f"acc@{k}",
@@ -137,47 +181,7 @@ def _metric(k: int) -> Metric:
         unit="fraction",
         low=0.0,
         high=1.0,
-        conventions=(
-            Convention(
-                name="topk",
-                summary=(
-                    "The reference class has the highest score of the system's RMS classes."
-                    if k == 1
-                    else f"The reference class is among the {k} highest scores of the system's RMS classes."
-                ),
-                statistics=partial(_top_k, k=k),
-                combiner=MeanOfClips(),
-                source=f"{_CODE} (RMSLoss) in its first release, 2024-12-05; table 1 of Video-Foley",
-                official=True,
-                needs=("reference", "rms-logits"),
-                parameters=_PARAMETERS | {"k": k, "ties": "low" if k == 1 else "high"},
-                caveat=(
-                    "Networks that end in a ReLU give many equal scores; ties go to the "
-                    + ("lowest class, as argmax does." if k == 1 else "highest class, as scikit-learn does.")
-                ),
-            ),
-            Convention(
-                name="topk-fair",
-                summary="As topk, with equal scores ranked in random order (the expected value, no dice).",
-                statistics=partial(_top_k, k=k, fair=True),
-                combiner=MeanOfClips(),
-                source="Clapstick; mends the arbitrary ranking of equal scores in topk",
-                needs=("reference", "rms-logits"),
-                parameters=_PARAMETERS | {"k": k, "ties": "expected"},
-            ),
-            Convention(
-                name="tolerance",
-                summary=(
-                    f"The most likely class is within {bins} bins of the reference's. Without predicted "
-                    "classes or a predicted envelope it is the class of the generated sound's filtered RMS."
-                ),
-                statistics=partial(_tolerance, bins=bins),
-                combiner=MeanOfClips(),
-                source=f"{_CODE} (tolerant_accuracy), the default since 2024-12-28 (ACC+-2, +-5)",
-                official=True,
-                parameters=_PARAMETERS | {"tolerance-bins": bins},
-            ),
-        ),
+        conventions=_conventions(k),
         default="topk",
         default_reason=(
             "The published random-choice row (0.0154, 0.0769, 0.154) is k/65, which only top-k gives; the "

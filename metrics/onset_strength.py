@@ -51,7 +51,8 @@ def onset_strength(waveform: Array) -> Array:
 @cache
 def _window() -> NDArray[np.float32]:
     turn = 2 * np.pi * np.arange(FFT_SAMPLES) / FFT_SAMPLES
-    return (0.5 - 0.5 * np.cos(turn)).astype(np.float32)
+    window: NDArray[np.float32] = (0.5 - 0.5 * np.cos(turn)).astype(np.float32)
+    return window
 
 
 @cache

@@ -86,11 +86,11 @@ def mix_channels(samples: NDArray[np.float64], channels: int) -> NDArray[np.floa
     if given == channels:
         return samples
     if channels == 1:
-        return samples.mean(axis=1, keepdims=True)
+        return np.asarray(samples.mean(axis=1, keepdims=True))
     if given == 1:
         return np.repeat(samples, channels, axis=1)
     if given == 6 and channels == 2:
-        return samples @ _DOWNMIX_5_1.T
+        return np.asarray(samples @ _DOWNMIX_5_1.T)
     raise fail(
         "channels cannot be mixed",
         "native audio",

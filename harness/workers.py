@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 
@@ -101,7 +101,7 @@ def _run_pool(
     initargs: tuple[object, ...],
 ) -> Iterator[tuple[Task, Result | Problem | StorageError | BrokenProcessPool]]:
     context = multiprocessing.get_context("spawn")
-    with _single_threaded_children(), ProcessPoolExecutor(workers, context, initializer, initargs) as pool:
+    with _single_threaded_children(), _pool(workers, context, initializer, initargs) as pool:
         waiting: dict[Future[Result | Problem | StorageError], Task] = {}
         queue = iter(tasks)
         broken = False
@@ -121,12 +121,10 @@ def _run_pool(
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     task = waiting.pop(future)
-                    error = future.exception()
-                    if isinstance(error, BrokenProcessPool):
+                    failure = future.exception()
+                    if isinstance(failure, BrokenProcessPool):
                         broken = True
-                        yield task, error
-                    elif error is not None:
-                        raise error
+                        yield task, failure
                     else:
                         yield task, future.result()
             for task in queue:
@@ -136,6 +134,14 @@ def _run_pool(
             for process in list((pool._processes or {}).values()):
                 process.kill()
             raise
+
+
+def _pool(
+    workers: int, context: Any, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]
+) -> ProcessPoolExecutor:
+    if initializer is None:
+        return ProcessPoolExecutor(workers, context)
+    return ProcessPoolExecutor(workers, context, initializer, initargs)
 
 
 def _guarded(function: Callable[[Task], Result], task: Task) -> Result | Problem | StorageError:

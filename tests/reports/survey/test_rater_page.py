@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -75,9 +76,11 @@ def press_to(page, name: str) -> None:
 
 
 def heading(page, text: str) -> None:
-    page.wait_for_function(
-        "text => document.querySelector('h1')?.innerText.includes(text)", arg=text, timeout=30_000
-    )
+    playwright.expect(page.locator("h1")).to_contain_text(text, timeout=30_000)
+
+
+def on_page(page, number: int) -> None:
+    playwright.expect(page.locator("#where")).to_have_text(re.compile(f"^Page {number} of"), timeout=30_000)
 
 
 def begin_by_keyboard(page) -> None:
@@ -104,14 +107,11 @@ def answer_page_by_keyboard(
     """Play every sound with its letter, answer with digits, leave with Enter."""
     own = session.pages[number]
     paired = "choice" in {sound for _, sound, _ in values}
-    page.wait_for_function(f"document.getElementById('where').innerText.startsWith('Page {number + 1} of')")
+    on_page(page, number + 1)
     for index, sound in enumerate(own.sounds):
         page.keyboard.press("abcdefgh"[index])
-        page.wait_for_function(
-            "index => document.querySelectorAll('.sounds small')[index].innerText.startsWith('heard')",
-            arg=index,
-            timeout=30_000,
-        )
+        mark = page.locator(".sounds small").nth(index)
+        playwright.expect(mark).to_have_text(re.compile("^heard"), timeout=30_000)
         if not paired:
             for criterion in session.criteria:
                 page.keyboard.press(str(values[own.id, sound, criterion]))
@@ -146,12 +146,12 @@ def test_by_keyboard_from_disk_with_a_break_and_a_file_that_scores(
     begin_by_keyboard(page)
     for number in range(2):
         answer_page_by_keyboard(page, session, number, values)
-    page.wait_for_function("document.getElementById('where').innerText.startsWith('Page 3 of')")
+    on_page(page, 3)
     problems = page.problems
     page.close()
     page = watched(context)
     page.goto(url)
-    page.wait_for_function("document.getElementById('where').innerText.startsWith('Page 3 of')")
+    on_page(page, 3)
     page.keyboard.press("Enter")
     page.get_by_text("Please play sound A to its end first.").wait_for()
     for number in range(2, len(session.pages)):
@@ -274,7 +274,7 @@ def test_pages_are_accessible_in_light_and_dark(browser, made: MadePacket, schem
             page.keyboard.press("Enter")
         else:
             press_to(page, button)
-        page.wait_for_function("old => document.querySelector('h1').innerText !== old", arg=seen[-1])
+        playwright.expect(page.locator("h1")).not_to_have_text(seen[-1])
     assert len(set(seen)) == 5
     context.close()
 

@@ -182,7 +182,7 @@ class TestDifferences:
     def test_known_effect_is_recovered_and_none_is_not_found_where_there_is_none(self):
         rng = np.random.default_rng(2)
         false_alarms, estimates = 0, []
-        for _ in range(100):
+        for _ in range(40):
             base = simulate(rng, 12, 8)
             tables = [
                 long_table(base + rng.normal(0, 0.5, base.shape) + shift, name)
@@ -193,8 +193,8 @@ class TestDifferences:
             false_alarms += same.p < 0.05
             estimates.append(found[("a", "c")].difference)
             assert found[("a", "c")].p_holm < 0.05
-        assert false_alarms <= 10
-        assert np.mean(estimates) == pytest.approx(1.0, abs=0.05)
+        assert false_alarms <= 6
+        assert np.mean(estimates) == pytest.approx(1.0, abs=0.08)
 
     def test_scores_are_sorted_and_say_why_there_is_no_interval(self):
         scores = opinion_scores(

@@ -81,3 +81,27 @@ def old_torchaudio() -> None:
 
     torchaudio.set_audio_backend = lambda _: None
     torchaudio.load = load
+
+
+def old_torchvision() -> None:
+    """Give a recent torchvision back ``io.read_video``, for the picture alone."""
+    import torchvision
+
+    if hasattr(torchvision.io, "read_video"):
+        return
+
+    def read_video(
+        path: Any, *_: Any, output_format: str = "THWC", **__: Any
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        import av
+        import torch
+
+        with av.open(str(path)) as container:
+            rate = float(container.streams.video[0].average_rate)
+            frames = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+        picture = torch.stack(frames)
+        if output_format == "TCHW":
+            picture = picture.permute(0, 3, 1, 2)
+        return picture, torch.zeros((1, 0)), {"video_fps": rate}
+
+    torchvision.io.read_video = read_video

@@ -23,6 +23,7 @@ def load(job):
     if random:
         clapstick_trial.random_roberta(job.clips[0].scratch.parent / "roberta")
     kit.alias_module("pytorch_lightning.utilities.distributed", "pytorch_lightning.utilities.rank_zero")
+    clapstick_trial.old_torchvision()
     editor = kit.stub_modules("moviepy.editor")[0]
     editor.VideoFileClip = editor.AudioFileClip = None
     repository = job.enter_repository()
@@ -37,6 +38,10 @@ def load(job):
     text = (repository / "configs" / "audioldm_m_rewas.yaml").read_text()
     config = on_weights(yaml.safe_load(text), job)
     config["model"]["params"]["cond_stage_key"] = "text"
+    if random:
+        for part in config["model"]["params"]["cond_stage_config"].values():
+            if "pretrained_path" in part["params"]:
+                part["params"]["pretrained_path"] = ""  # CLAP takes no None
     diffusion = pipeline.ReWaS(**config["model"]["params"])
     notes = kit.fill(job, diffusion, "audioldm_m_rewas_vggsound.ckpt", "state_dict")
     diffusion = diffusion.eval().to(job.device)

@@ -44,7 +44,7 @@ class TinyDiffusion:
         if model.timbre is None:
             raise ValueError(f"configuration {model.config.name} has no timbre encoder")
         self._stage_one = stage_one
-        self._model = model
+        self.model = model
         self._timbre: TimbreEncoder = model.timbre
         self._envelopes = envelopes
 
@@ -87,7 +87,7 @@ class TinyDiffusion:
     def _render(self, request: Request, envelope: Envelope | None, rng: np.random.Generator) -> NativeOutput:
         prompt, warnings = self._prompt(request)
         order = Order(prompt, envelope, request.clip.duration_s, int(rng.integers(2**31)))
-        made = render(self._model, order, torch.zeros(PROMPT_DIM))
+        made = render(self.model, order, torch.zeros(PROMPT_DIM))
         told: dict[str, NDArray[np.generic]] = {} if envelope is None else {"envelope": envelope.amplitudes}
         return NativeOutput(Audio(made.samples[:, None], SAMPLE_RATE), (*warnings, *made.warnings), told)
 

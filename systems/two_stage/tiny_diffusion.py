@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clapstick.metrics.rms import SAMPLE_RATE
+from clapstick.metrics.rms import HOP_SAMPLES, SAMPLE_RATE
 from clapstick.protocols.audio import Audio
 from clapstick.protocols.problems import fail
 from clapstick.systems.base import Context, NativeOutput, Request
 from clapstick.systems.controls import mono_16k, reference_of, samples_of
+from clapstick.systems.envelope_shaper.shaping import shape_to_envelope
 from clapstick.systems.two_stage.envelope import Envelope, Source, source_of
 from clapstick.systems.two_stage.mel import rms_for_mel
 from clapstick.systems.two_stage.prompts import text_of
@@ -38,15 +39,20 @@ class TinyDiffusion:
         Of configuration ``tiny``.
     envelopes : str
         ``predicted`` from the picture, ``reference`` for what stage 2 can do at best, ``none`` for no control.
+    shaped : bool
+        Whether gains over time bring what the diffusion made to the envelope exactly.
     """
 
-    def __init__(self, stage_one: TwoStageTiny, model: RMS2Sound, envelopes: Source) -> None:
+    def __init__(
+        self, stage_one: TwoStageTiny, model: RMS2Sound, envelopes: Source, *, shaped: bool = False
+    ) -> None:
         if model.timbre is None:
             raise ValueError(f"configuration {model.config.name} has no timbre encoder")
         self._stage_one = stage_one
         self.model = model
         self._timbre: TimbreEncoder = model.timbre
         self._envelopes = envelopes
+        self._shaped = shaped
 
     def generate(self, request: Request, rng: np.random.Generator) -> NativeOutput:
         """Make the sound of one clip."""
@@ -89,7 +95,12 @@ class TinyDiffusion:
         order = Order(prompt, envelope, request.clip.duration_s, int(rng.integers(2**31)))
         made = render(self.model, order, torch.zeros(PROMPT_DIM))
         told: dict[str, NDArray[np.generic]] = {} if envelope is None else {"envelope": envelope.amplitudes}
-        return NativeOutput(Audio(made.samples[:, None], SAMPLE_RATE), (*warnings, *made.warnings), told)
+        samples = made.samples
+        if self._shaped and envelope is not None:
+            middles_s = (np.arange(samples.size // HOP_SAMPLES) + 0.5) * HOP_SAMPLES / SAMPLE_RATE
+            wanted = np.interp(middles_s, envelope.times_s, envelope.amplitudes)
+            samples = shape_to_envelope(samples.astype(np.float64), wanted).astype(np.float32)
+        return NativeOutput(Audio(samples[:, None], SAMPLE_RATE), (*warnings, *made.warnings), told)
 
     def _prompt(self, request: Request) -> tuple[Tensor, tuple[str, ...]]:
         if request.prompt_audio is not None:
@@ -106,11 +117,13 @@ class TinyDiffusion:
 
 
 @cache
-def load_pair(envelopes: Source) -> TinyDiffusion:
+def load_pair(envelopes: Source, *, shaped: bool = False) -> TinyDiffusion:
     """Load the weights that are part of the package."""
-    return TinyDiffusion(load_tiny(), load_rms2sound(WEIGHTS / "rms2sound-tiny.safetensors"), envelopes)
+    model = load_rms2sound(WEIGHTS / "rms2sound-tiny.safetensors")
+    return TinyDiffusion(load_tiny(), model, envelopes, shaped=shaped)
 
 
 def build(context: Context) -> TinyDiffusion:
     """Build the system; the card's ``envelopes`` says where the envelope comes from."""
-    return load_pair(source_of(context.parameters))
+    shaped = bool(context.parameters.get("shaped", False))
+    return load_pair(source_of(context.parameters), shaped=shaped)

@@ -54,6 +54,16 @@ def test_hand_drawn_envelopes_are_followed(system: TinyDiffusion, shape: str) ->
     assert np.corrcoef(heard, wanted)[0, 1] > FOLLOWED
 
 
+@pytest.mark.parametrize("shape", ["rising", "falling", "V", "A"])
+def test_shaped_output_follows_closely(shape: str) -> None:
+    wanted = _shapes()[shape]
+    output = load_pair("predicted", shaped=True).generate_from_envelope(
+        _request("wood hit"), Envelope(wanted, 125.0), np.random.default_rng(0)
+    )
+    heard = rms_curve(output.audio.mono.astype(np.float64))
+    assert np.corrcoef(heard, wanted)[0, 1] > 0.9
+
+
 def test_the_prompt_is_heard(system: TinyDiffusion) -> None:
     beats = Envelope(0.15 * np.exp(-(np.arange(320) % 80) / 10), 125.0)
     timbre = system.model.timbre

@@ -11,7 +11,7 @@ from clapstick.harness import run as running
 from clapstick.harness.leaderboard import leaderboard as _leaderboard
 from clapstick.harness.settings import RunSettings
 from clapstick.harness.workers import default_workers
-from clapstick.metrics.registry import metrics as _metrics
+from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import ComparisonRecord, RunArchive
 from clapstick.protocols.protocol import built_in_protocols, find_protocol
 from clapstick.systems.card import ParameterValue
@@ -106,18 +106,18 @@ def clips(run_folder: str | Path) -> pd.DataFrame:
     return pd.DataFrame([clip.model_dump(mode="json") for clip in RunArchive(Path(run_folder)).read_clips()])
 
 
-def systems() -> pd.DataFrame:
+def list_systems() -> pd.DataFrame:
     """Return the cards of all known systems."""
     return pd.DataFrame([found.card.model_dump(mode="json") for found in built_in_systems().values()])
 
 
-def protocols() -> pd.DataFrame:
+def list_protocols() -> pd.DataFrame:
     """Return name, title, paper and table of all known protocols."""
     found = [find_protocol(name).model_dump(mode="json") for name in built_in_protocols()]
     return pd.DataFrame(found)[["name", "title", "paper", "table", "version", "summary"]]
 
 
-def metrics() -> pd.DataFrame:
+def list_metrics() -> pd.DataFrame:
     """Return one row a metric and convention."""
     return pd.DataFrame(
         [
@@ -131,7 +131,7 @@ def metrics() -> pd.DataFrame:
                 "source": convention.source,
                 "official": convention.official,
             }
-            for metric in _metrics().values()
+            for metric in metrics().values()
             for convention in metric.conventions
         ]
     )

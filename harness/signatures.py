@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from clapstick import __version__
 from clapstick.harness.provenance import text_sha256
 from clapstick.harness.statistics import ScoreRequest
-from clapstick.metrics.signature import Setting, Signature
+from clapstick.metrics.base import Setting
+from clapstick.metrics.signature import Signature
 from clapstick.protocols.archive import RunRecord
 from clapstick.protocols.clips import Clip
 

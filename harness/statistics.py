@@ -16,6 +16,7 @@ from clapstick.harness.progress import progress
 from clapstick.harness.provenance import file_sha256, library_versions, text_sha256
 from clapstick.harness.settings import REFERENCE
 from clapstick.harness.workers import run_tasks
+from clapstick.metrics import base
 from clapstick.metrics.base import Array, ClipInput, Convention, Metric, NotComputableError, Statistics
 from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import ErrorRecord, RunArchive, atomic
@@ -154,18 +155,21 @@ def _run(
                 )
             for request in task.requests:
                 key = keys[task.system, task.clip.id, request]
-                found = f"scoring failed: {outcome.what}" if isinstance(outcome, Problem) else outcome[request]
-                result = (
-                    ClipResult("", None, found)
-                    if isinstance(outcome, Problem)
-                    else (ClipResult(key, None, found) if isinstance(found, str) else ClipResult(key, found))
-                )
-                tables[task.system, request][task.clip.id] = result
+                tables[task.system, request][task.clip.id] = _result(key, outcome, request)
             left[task.system] -= 1
             if left[task.system] == 0:
                 for request in dict.fromkeys(r for t in tasks if t.system == task.system for r in t.requests):
                     _write_table(archive, task.system, request, tables[task.system, request], clips)
     return errors
+
+
+def _result(
+    key: str, outcome: Mapping[ScoreRequest, Statistics | str] | Problem, request: ScoreRequest
+) -> ClipResult:
+    if isinstance(outcome, Problem):
+        return ClipResult("", None, f"scoring failed: {outcome.what}")  # no key: it is tried again
+    found = outcome[request]
+    return ClipResult(key, None, found) if isinstance(found, str) else ClipResult(key, found)
 
 
 def clip_statistics(task: StatisticsTask) -> dict[ScoreRequest, Statistics | str]:
@@ -242,9 +246,7 @@ def _input_key(archive: RunArchive, system: str, clip: Clip, embeddings: Embeddi
 @cache
 def metrics_source_key() -> str:
     """Return what identifies the code that computes statistics: a changed metric never returns an old score."""
-    import clapstick.metrics
-
-    folder = Path(clapstick.metrics.__path__[0])
+    folder = Path(base.__file__).parent
     files = sorted(path for path in folder.glob("*.py"))
     versions = {
         name: version for name, version in library_versions().items() if name in ("numpy", "scipy", "librosa")

@@ -19,10 +19,10 @@ from clapstick.metrics.base import (
     Statistics,
 )
 from clapstick.metrics.combiners import MeanOfClips, clip_score
+from clapstick.metrics.onset_strength import SAMPLE_RATE
 from clapstick.metrics.onsets import (
     NMS_WINDOW_S,
     PEAK_DELTA,
-    SAMPLE_RATE,
     TOLERANCE_S,
     Matching,
     Onsets,

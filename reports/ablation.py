@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clapstick.protocols.archive import write_text
 from clapstick.reports.figures.svg import Figure
@@ -77,40 +77,40 @@ def _line(of_score: pd.DataFrame, system: str, varied: str) -> SweepLine:
     rows = of_score[(of_score.system == system) & of_score["mean"].notna()]
     values = tuple(
         SweepValue(
-            label=row.setting,
-            mean=row.mean,
-            low=row.low,
-            high=row.high,
-            published=_number(row.published),
-            seconds=_number(row.seconds),
-            parameters=None if (n := _number(row.parameters)) is None else int(n),
+            label=str(row["setting"]),
+            mean=float(row["mean"]),
+            low=float(row["low"]),
+            high=float(row["high"]),
+            published=_number(row["published"]),
+            seconds=_number(row["seconds"]),
+            parameters=None if (count := _number(row["parameters"])) is None else int(count),
         )
-        for row in rows.itertuples()
+        for row in rows.to_dict("records")
     )
     return SweepLine(system, system == varied, values)
 
 
-def _number(value: object) -> float | None:
-    import pandas as pd
-
-    return None if value is None or pd.isna(value) else float(str(value))
+def _number(value: Any) -> float | None:
+    """Return a number of a table; None where the cell is empty."""
+    return None if value is None or value != value else float(value)
 
 
 def _rows(page: SweepPage) -> list[dict[str, str]]:
     rows = []
-    for row in page.table.itertuples():
-        mean, low, high = (_number(getattr(row, name)) for name in ("mean", "low", "high"))
-        published = _number(row.published)
+    for row in page.table.to_dict("records"):
+        mean, low, high, published = (_number(row[name]) for name in ("mean", "low", "high", "published"))
+        convention = str(row["score"]).partition(":")[2]
+        over = f"{row['seeds']} seeds" + (f" × {row['clips']} clips" if row["clips"] else "")
         rows.append(
             {
-                "setting": row.setting,
-                "system": row.system,
-                "score": f"{row.metric} ({row.score.partition(':')[2]})",
+                "setting": str(row["setting"]),
+                "system": str(row["system"]),
+                "score": f"{row['metric']} ({convention})",
                 "value": "–" if mean is None else f"{mean:.4g}",
                 "interval": "" if low is None or high is None else f"{low:.4g} to {high:.4g}",
-                "basis": row.reason or f"{row.seeds} seeds" + (f" × {row.clips} clips" if row.clips else ""),
+                "basis": str(row["reason"]) if mean is None else over,
                 "published": "" if published is None else f"{published:g}",
-                "published_in": row.published_in or "",
+                "published_in": str(row["published_in"] or ""),
             }
         )
     return rows

@@ -131,7 +131,7 @@ def seeds_by_clips(scores: Sequence[_Scores], system: str, request: ScoreRequest
     shared = sorted(set.intersection(*(set(column.index) for column in columns)))
     if not shared:
         return None
-    return np.stack([column.loc[shared].to_numpy(np.float64) for column in columns])
+    return np.asarray(np.stack([column.loc[shared].to_numpy(np.float64) for column in columns]))
 
 
 def _reason(score: _Scores, system: str, request: ScoreRequest) -> str:

@@ -57,6 +57,7 @@ class MsclapAudio(nn.Module):
         super().__init__()
         htsat = Htsat(TINY, sample_rate=32000, hop=320)
         self.base = nn.ModuleDict({"htsat": htsat})
+        self.mel_bank = (htsat.logmel_extractor,)  # in a tuple: not a second name in the state dict
         self.projection = Projection(htsat.features)
 
     def forward(self, waveforms: Tensor) -> dict[str, Tensor]:
@@ -88,7 +89,7 @@ def load_audio(weights: Mapping[str, Path], device: str) -> AudioEmbedder:
     path = one_file(weights)
     network = MsclapAudio()
     _fill(network, path, "audio_encoder.", drop=("caption_encoder.*", "logit_scale", *COMPUTED))
-    require_mel_bank(network.base["htsat"].logmel_extractor, path=path, model=_MODEL)
+    require_mel_bank(network.mel_bank[0], path=path, model=_MODEL)
     return AudioEmbedder(fadtk_windows, network.eval().requires_grad_(False).to(device), device, batch_rows=4)
 
 

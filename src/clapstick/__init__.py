@@ -15,15 +15,25 @@ if TYPE_CHECKING:
         clips,
         comparisons,
         leaderboard,
-        metrics,
-        protocols,
+        list_metrics,
+        list_protocols,
+        list_systems,
         run,
         score,
         scores,
-        systems,
     )
 
-__all__ = ["clips", "comparisons", "leaderboard", "metrics", "protocols", "run", "score", "scores", "systems"]
+__all__ = [
+    "clips",
+    "comparisons",
+    "leaderboard",
+    "list_metrics",
+    "list_protocols",
+    "list_systems",
+    "run",
+    "score",
+    "scores",
+]
 __version__ = "0.1.0"
 
 

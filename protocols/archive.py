@@ -11,6 +11,7 @@
     RUN/summary.json                    ``{"scores": [ScoreRecord, ...]}``
     RUN/comparisons.json                ``{"comparisons": [ComparisonRecord], "ranks": [RankRecord]}``
     RUN/statistics/<system>/<metric>@<convention>.safetensors   per-clip statistics, keys ``<clip>/<name>``
+    RUN/ratings.json                    ``{"scores": [ScoreRecord]}`` of listening tests, where there were any
     RUN/errors.jsonl                    one `ErrorRecord` a line
     RUN/report/index.html
 
@@ -228,6 +229,14 @@ class RunArchive:
     def read_summary(self) -> list[ScoreRecord]:
         """Read summary.json; empty where nothing was scored yet."""
         path = self.root / "summary.json"
+        if not path.is_file():
+            return []
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return [ScoreRecord.model_validate(record) for record in values["scores"]]
+
+    def read_ratings(self) -> list[ScoreRecord]:
+        """Read ratings.json, mean opinion scores of listening tests; empty where none was scored."""
+        path = self.root / "ratings.json"
         if not path.is_file():
             return []
         values = json.loads(path.read_text(encoding="utf-8"))

@@ -168,7 +168,7 @@ def make_column(data: RunData, metric: str, convention: str) -> Column:
         unit=scores[0].unit,
         direction=scores[0].direction if scores[0].direction in ARROWS else "none",
         decimals=decimals_for([score.value for score in scores], half_widths),
-        clips_note=f"{most} of {len(data.clips)} clips" if 0 < most < len(data.clips) else "",
+        clips_note=f"{most} of {len(data.clips)} clips" if facts and 0 < most < len(data.clips) else "",
         is_default=facts is None or facts.default == convention,
         is_first=convention == _first_convention(data, metric, facts),
         facts=facts,

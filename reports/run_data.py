@@ -120,7 +120,7 @@ def read_run(run_dir: Path) -> RunData:
         run=run,
         clips=clips,
         systems=systems,
-        scores=archive.read_summary(),
+        scores=[*archive.read_summary(), *archive.read_ratings()],
         clip_scores=_read_clip_scores(archive),
         comparisons=comparisons,
         ranks=ranks,

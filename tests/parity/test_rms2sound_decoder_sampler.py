@@ -37,7 +37,9 @@ def _normal(recipe: str) -> torch.Tensor:
 
 
 def _ruled(shapes: Mapping[str, Any], rules: ModuleType, seed: int, gain: float) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(rules.rule_tensor(name, shape, seed, gain)) for name, shape in shapes.items()}
+    return {
+        name: torch.from_numpy(rules.rule_tensor(name, shape, seed, gain)) for name, shape in shapes.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,9 @@ def _toy(recipe: str) -> Any:
     assert numbers, recipe
     prompted_k, null_k, control_b = (float(number) for number in numbers.groups())
 
-    def predict(sample: torch.Tensor, timestep: torch.Tensor, *, prompted: bool, controlled: bool) -> torch.Tensor:
+    def predict(
+        sample: torch.Tensor, timestep: torch.Tensor, *, prompted: bool, controlled: bool
+    ) -> torch.Tensor:
         k = prompted_k if prompted else null_k
         return torch.tanh(sample * k + float(timestep) / 1000 + (control_b if controlled else 0.0))
 
@@ -93,9 +97,7 @@ def test_guided_ddim_steps(fixture: Any, rules: ModuleType, mode: str, guided: A
     assert facts
     assert noise_seed
     assert visited
-    sampling = Sampling(
-        steps=int(facts[1]), eta=float(facts[2]), guidance=float(facts[3]), guided=guided
-    )
+    sampling = Sampling(steps=int(facts[1]), eta=float(facts[2]), guidance=float(facts[3]), guided=guided)
     scheduler = make_scheduler(sampling, "epsilon")
     assert scheduler.timesteps.flip(0).tolist() == fixture.arrays["ddim.timesteps"].tolist()
     np.testing.assert_allclose(scheduler.alphas_cumprod, fixture.arrays["alphas_cumprod"], rtol=0, atol=1e-6)

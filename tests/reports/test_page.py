@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from archive_builder import BuiltSystem, build_archive
 
-from clapstick.protocols.archive import ErrorRecord, RunArchive
+from clapstick.protocols.archive import ErrorRecord, RunArchive, ScoreRecord, write_json
 from clapstick.protocols.problems import ClapstickError, Problem
 from clapstick.reports import build_report
 from clapstick.reports.leaderboard import make_leaderboard
@@ -165,3 +165,26 @@ def test_a_video_that_cannot_be_read_is_said_and_stops_nothing(tmp_path: Path) -
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClapstickError, match="not a run archive"):
         build_report(tmp_path)
+
+
+def test_mean_opinion_scores_of_listening_tests_are_columns(tmp_path: Path) -> None:
+    archive = build_archive(tmp_path / "run")
+    rated = archive.read_summary()[0].system
+    record = ScoreRecord(
+        system=rated,
+        metric="mos-audio-quality",
+        convention="video-foley",
+        value=3.875,
+        ci_low=3.5,
+        ci_high=4.25,
+        n=240,
+        direction="higher",
+        unit="points of 5",
+        signature="metric:mos-audio-quality|convention:video-foley|plan:0",
+    )
+    write_json(archive.root / "ratings.json", {"scores": [record.model_dump(mode="json")]})
+    board = make_leaderboard(read_run(archive.root))
+    column = next(column for column in board.columns if column.metric == "mos-audio-quality")
+    assert (column.unit, column.direction, column.clips_note) == ("points of 5", "higher", "")
+    row = next(row for row in board.rows if row.system.name == rated)
+    assert row.cells[board.columns.index(column)].score == record

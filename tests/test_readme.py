@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from clapstick.protocols.synthetic.make import make_synthetic_hits
+from clapstick.protocols.synthetic.settings import SyntheticSettings
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SLOW = ("clapstick train", "clapstick ablate", "clapstick data prepare")
-# Four synthetic videos stand in for Greatest Hits; neither checkpoints nor a container engine are here: what
-# needs them is a failure that the run names, so it ends with 1.
-PARTIAL = ("clapstick run video-foley-table2",)
+SLOW = ("clapstick train", "clapstick ablate")
+# One synthetic video stands in for Greatest Hits, and neither checkpoints nor a container engine are here: what
+# is missing is named, and the command ends with 1.
+PARTIAL = ("clapstick run video-foley-table2", "clapstick data verify")
 
 
 def shell_blocks() -> list[str]:
@@ -35,13 +38,22 @@ def commands() -> list[str]:
     return list(dict.fromkeys([*(line for line in shell_blocks() if line.startswith("clapstick")), *inline]))
 
 
+def make_greatest_hits(folder: Path) -> None:
+    """Write one synthetic video of 12 s under the name of a real one that has a clip in Video-Foley's test list."""
+    settings = SyntheticSettings(train_videos=1, test_videos=1, duration_s=12.0, seed=1)
+    make_synthetic_hits(settings, folder, workers=1, splits=("test",), progress=False)
+    for path in folder.glob("test-0001_*"):
+        path.rename(path.with_name(path.name.replace("test-0001", "2015-02-16-17-08-51")))
+    (folder / "test.txt").write_text("2015-02-16-17-08-51\n")
+
+
 @pytest.fixture(scope="module")
 def desk(hits_folder, tmp_path_factory) -> Path:
     """A folder with data/greatest-hits, data/train, my-videos and my-system."""
     folder = tmp_path_factory.mktemp("desk")
-    shutil.copytree(hits_folder, folder / "data" / "greatest-hits")
-    (folder / "data" / "greatest-hits" / "train.txt").write_text((hits_folder / "test.txt").read_text())
-    shutil.copytree(folder / "data" / "greatest-hits", folder / "data" / "train")
+    make_greatest_hits(folder / "data" / "greatest-hits")
+    training = SyntheticSettings(train_videos=2, test_videos=1, duration_s=4.0, seed=1)
+    make_synthetic_hits(training, folder / "data" / "train", workers=1, progress=False)
     videos = sorted(hits_folder.glob("*_denoised.mp4"))
     (folder / "my-videos").mkdir()
     shutil.copy(videos[0], folder / "my-videos" / "door.mp4")

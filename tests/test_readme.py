@@ -39,7 +39,7 @@ def commands() -> list[str]:
 
 
 def make_greatest_hits(folder: Path) -> None:
-    """Write one synthetic video of 12 s under the name of a real one that has a clip in Video-Foley's test list."""
+    """Write one synthetic video of 12 s under the name of a real one of Video-Foley's test list."""
     settings = SyntheticSettings(train_videos=1, test_videos=1, duration_s=12.0, seed=1)
     make_synthetic_hits(settings, folder, workers=1, splits=("test",), progress=False)
     for path in folder.glob("test-0001_*"):

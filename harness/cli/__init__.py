@@ -40,9 +40,11 @@ def main() -> None:
     """Run the command line; a problem that the user can mend is printed without a trace and ends with 2."""
     try:
         build_app()()
-    except KeyboardInterrupt:
-        sys.stderr.write("clapstick: stopped; start the same command again to go on\n")
-        sys.exit(EXIT_STOPPED)
+    except SystemExit as ending:
+        # typer turns an interrupt into this exit code without a word
+        if ending.code == EXIT_STOPPED:
+            sys.stderr.write("clapstick: stopped; start the same command again to go on\n")
+        raise
     except Exception as error:
         from clapstick.protocols.problems import ClapstickError
 

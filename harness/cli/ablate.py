@@ -41,7 +41,7 @@ def ablate(
 
     Example: clapstick ablate bins --data synthetic-hits --out runs/ablations --plan
 
-    Shipped: bins, smoothing, onset-joint, features, prompt, guidance, steps.
+    Shipped: bins, smoothing, onset-joint, prompt, guidance, steps.
     Ends with 1 where a point failed; the others are in the table.
     """
     from clapstick.harness.ablate.execute import forecast, run_points

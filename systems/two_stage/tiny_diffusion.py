@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
 from clapstick.metrics.rms import HOP_SAMPLES, SAMPLE_RATE
@@ -25,6 +26,7 @@ from clapstick.systems.two_stage.rms2sound import (
     load_rms2sound,
     render,
 )
+from clapstick.systems.two_stage.sampling import Sampling
 from clapstick.systems.two_stage.tiny import WEIGHTS, TwoStageTiny, load_tiny
 from clapstick.systems.two_stage.tiny_codec import PROMPT_DIM, TimbreEncoder
 
@@ -41,10 +43,18 @@ class TinyDiffusion:
         ``predicted`` from the picture, ``reference`` for what stage 2 can do at best, ``none`` for no control.
     shaped : bool
         Whether gains over time bring what the diffusion made to the envelope exactly.
+    sampling : Sampling, optional
+        How latents are drawn; the configuration's own way where None.
     """
 
     def __init__(
-        self, stage_one: TwoStageTiny, model: RMS2Sound, envelopes: Source, *, shaped: bool = False
+        self,
+        stage_one: TwoStageTiny,
+        model: RMS2Sound,
+        envelopes: Source,
+        *,
+        shaped: bool = False,
+        sampling: Sampling | None = None,
     ) -> None:
         if model.timbre is None:
             raise ValueError(f"configuration {model.config.name} has no timbre encoder")
@@ -53,6 +63,7 @@ class TinyDiffusion:
         self._timbre: TimbreEncoder = model.timbre
         self._envelopes = envelopes
         self._shaped = shaped
+        self._sampling = sampling
 
     def generate(self, request: Request, rng: np.random.Generator) -> NativeOutput:
         """Make the sound of one clip."""
@@ -93,7 +104,7 @@ class TinyDiffusion:
     def _render(self, request: Request, envelope: Envelope | None, rng: np.random.Generator) -> NativeOutput:
         prompt, warnings = self._prompt(request)
         order = Order(prompt, envelope, request.clip.duration_s, int(rng.integers(2**31)))
-        made = render(self.model, order, torch.zeros(PROMPT_DIM))
+        made = render(self.model, order, torch.zeros(PROMPT_DIM), sampling=self._sampling)
         told: dict[str, NDArray[np.generic]] = {} if envelope is None else {"envelope": envelope.amplitudes}
         samples = made.samples
         if self._shaped and envelope is not None:
@@ -117,13 +128,38 @@ class TinyDiffusion:
 
 
 @cache
-def load_pair(envelopes: Source, *, shaped: bool = False) -> TinyDiffusion:
+def load_pair(envelopes: Source, *, shaped: bool = False, sampling: Sampling | None = None) -> TinyDiffusion:
     """Load the weights that are part of the package."""
     model = load_rms2sound(WEIGHTS / "rms2sound-tiny.safetensors")
-    return TinyDiffusion(load_tiny(), model, envelopes, shaped=shaped)
+    return TinyDiffusion(load_tiny(), model, envelopes, shaped=shaped, sampling=sampling)
 
 
 def build(context: Context) -> TinyDiffusion:
-    """Build the system; the card's ``envelopes`` says where the envelope comes from."""
+    """Build the system; the card's ``envelopes`` says where the envelope comes from.
+
+    Raises
+    ------
+    ClapstickError
+        If a parameter has an impossible value; names it.
+    """
     shaped = bool(context.parameters.get("shaped", False))
-    return load_pair(source_of(context.parameters), shaped=shaped)
+    return load_pair(source_of(context.parameters), shaped=shaped, sampling=_sampling_of(context))
+
+
+def _sampling_of(context: Context) -> Sampling | None:
+    """Return how latents are drawn where the card has parameters for it."""
+    given = {
+        name: context.parameters[name] for name in ("solver", "steps", "guidance") if name in context.parameters
+    }
+    if not given:
+        return None
+    try:
+        return Sampling.model_validate({"eta": 0.0} | given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise fail(
+            f"impossible sampling: {first['msg']}",
+            str(first["loc"][0]),
+            found=first["input"],
+            remedy="Change the system's parameter.",
+        ) from error

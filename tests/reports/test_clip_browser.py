@@ -338,10 +338,14 @@ def test_picture_overlay_and_sound_stay_within_a_frame(page: Page, server: tuple
     address, folder = server
     archive = build_archive(folder / "run", clip_ids=("flash",), duration_s=3.0, onsets_s=(1.5,))
     build_report(archive.root)
-    page.goto(f"{address}/run/report/index.html#clip=flash&sound=reference")
-    wait_until(page, "clapstick.player.ready !== undefined")
-    page.click("#play")
-    measured = page.evaluate(FLASH_AND_CLICK)
+    for _ in range(4):  # a busy machine may drop the one frame that is white: then it is played again
+        page.goto(f"{address}/run/report/index.html#clip=flash&sound=reference")
+        page.reload()
+        wait_until(page, "clapstick.player.ready !== undefined")
+        page.click("#play")
+        measured = page.evaluate(FLASH_AND_CLICK)
+        if measured["flash"] is not None and measured["click"] is not None:
+            break
     assert measured["flash"] is not None
     assert measured["click"] is not None
     assert abs(measured["flash"] - measured["click"]) < FRAME_S, measured

@@ -244,12 +244,10 @@ def _probe(task: PointTask, root: Path) -> _Cost:
 
     resolved = resolve(task.sweep, task.point)
     epochs = resolved.training.epochs
-    values = (
-        {**task.point.values, "train.epochs": min(_PROBE_EPOCHS, epochs)}
-        if resolved.trains
-        else task.point.values
-    )
-    small = replace(task, root=root, limit=_PROBE_CLIPS, point=replace(task.point, values=values))
+    point = task.point
+    if resolved.trains:
+        point = point.with_value("train.epochs", min(_PROBE_EPOCHS, epochs))
+    small = replace(task, root=root, limit=_PROBE_CLIPS, point=point)
     small_resolved = resolve(small.sweep, small.point)
     started = time.monotonic()
     if resolved.trains:

@@ -7,7 +7,6 @@ AISTATS 2016. A setting that is given up keeps the outcome of its longest traini
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +63,7 @@ def _shortened(sweep: Sweep, point: Point, share: float) -> Point:
         epochs = resolve(sweep, point).training.epochs
     except ClapstickError:
         return point  # an impossible value: the point itself will say so
-    return replace(point, values={**point.values, "train.epochs": max(1, round(epochs * share))})
+    return point.with_value("train.epochs", max(1, round(epochs * share)))
 
 
 def _better_half(sweep: Sweep, found: dict[Point, PointResult | Problem]) -> set[Setting]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from clapstick.harness.provenance import text_sha256
 from clapstick.protocols.problems import fail
 
 Value = str | int | float | bool
@@ -93,8 +92,17 @@ class Point:
 
     setting: Setting
     seed: int
-    values: Mapping[str, Value]
-    """Every key that the point sets: base, grid and tied."""
+    items: tuple[tuple[str, Value], ...]
+    """Every key that the point sets, with its value: base, grid and tied."""
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Every key that the point sets: base, grid and tied."""
+        return dict(self.items)
+
+    def with_value(self, key: str, value: Value) -> Point:
+        """Return the same point with one key set to another value."""
+        return replace(self, items=tuple({**self.values, key: value}.items()))
 
     @property
     def label(self) -> str:
@@ -105,10 +113,6 @@ class Point:
         """Return the values of the keys ``prefix.<name>``, by name."""
         start = prefix + "."
         return {key[len(start) :]: value for key, value in self.values.items() if key.startswith(start)}
-
-    def key(self, *parts: str) -> str:
-        """Return sixteen digits that name this point's content together with `parts`."""
-        return text_sha256(repr(sorted(self.values.items())), str(self.seed), *parts)[:16]
 
 
 def label_of(setting: Setting) -> str:
@@ -122,7 +126,7 @@ def points_of(sweep: Sweep) -> Iterator[Point]:
         varied = dict(setting)
         tied = {key: varied[source] for key, source in sweep.tied.items()}
         for seed in sweep.seeds:
-            yield Point(setting, seed, {**sweep.base, **varied, **tied})
+            yield Point(setting, seed, tuple({**sweep.base, **varied, **tied}.items()))
 
 
 def built_in_sweeps() -> dict[str, Path]:

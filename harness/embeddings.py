@@ -14,7 +14,7 @@ from clapstick.harness.progress import progress
 from clapstick.harness.provenance import file_sha256
 from clapstick.harness.settings import REFERENCE
 from clapstick.harness.statistics import EmbeddingFiles, ScoreRequest
-from clapstick.harness.weights import find_weights
+from clapstick.harness.weights import find_weights, weights_sha256
 from clapstick.metrics.base import Convention, NotComputableError
 from clapstick.metrics.embedders.base import Kind
 from clapstick.metrics.embedders.registry import embedder, load_embedder
@@ -77,7 +77,7 @@ def embed_run(
         except NotComputableError as error:
             reasons |= {request: str(error) for request in requests if (one.kind, one.name) in _names(request)}
     files = {(system, clip.id): _files_of(found, system, clip.id) for system in systems for clip in clips}
-    hashes = {one.name: file_sha256(next(iter(one.weights.values()))) for one in needed if one.weights}
+    hashes = {one.name: weights_sha256(next(iter(one.weights))) for one in needed if one.weights}
     return Embedded(files, hashes, reasons)
 
 

@@ -73,9 +73,7 @@ def test_readers_splits_and_prompts_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_systems_exist(name: str) -> None:
-    # The project's own form of the two-stage systems and their ablations are registered with their training.
-    own = {"video-foley", "fol-ai", "t2a", "gt-rms"}
-    assert set(find_protocol(name).systems) <= own | set(built_in_systems())
+    assert set(find_protocol(name).systems) <= set(built_in_systems())
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

@@ -75,6 +75,11 @@ def make_plan(settings: RunSettings) -> Plan:
         If the data folder, the protocol's reader or a metric is unknown, or there is no usable clip.
     """
     protocol = settings.protocol
+    names = [found.card.name for found in with_reference(settings.systems)]
+    for name in sorted(set(settings.parameters) - set(names)):
+        raise fail(
+            "system is not in this run", name, expected=", ".join(names), remedy="Correct --set or --systems."
+        )
     requests = score_requests(protocol)
     clips, listed, problems, subset = list_clips(settings)
     cards = {found.card.name: found.card for found in (*built_in_systems().values(), *settings.systems)}
@@ -128,7 +133,8 @@ def score_requests(protocol: Protocol) -> tuple[ScoreRequest, ...]:
 def list_clips(settings: RunSettings) -> tuple[tuple[Clip, ...], int, tuple[Problem, ...], str]:
     """Read the data folder; return this run's clips, how many were listed, every problem, and `Plan.subset`."""
     if not settings.data.is_dir():
-        raise fail("data folder is missing", settings.data, remedy="Check --data.")
+        what = "data is a file, not a folder" if settings.data.exists() else "data folder is missing"
+        raise fail(what, settings.data, remedy="Check --data.")
     protocol = settings.protocol
     listing = find_reader(protocol.dataset.reader).read(settings.data, protocol.dataset)
     twice = {clip_id for clip_id, count in Counter(clip.id for clip in listing.clips).items() if count > 1}

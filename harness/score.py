@@ -74,7 +74,7 @@ def _score(
     value = low = high = method = None
     warnings: list[str] = []
     if reason is None and not statistics:
-        reason = _why_nothing(table, missing)
+        reason = _why_nothing(table, clips)
     if reason is None:
         try:
             value = float(convention.combiner.value(statistics))
@@ -108,10 +108,12 @@ def _score(
     )
 
 
-def _why_nothing(table: Table, missing: Sequence[str]) -> str:
-    reasons = Counter(table[clip].reason if clip in table else NO_SOUND for clip in missing)
-    if not reasons:
+def _why_nothing(table: Table, clips: Sequence[Clip]) -> str:
+    """Return the commonest reason, of the clips that have a reference where there are any."""
+    if not clips:
         return "the run has no clip"
+    telling = [clip for clip in clips if clip.reference is not None] or clips
+    reasons = Counter(table[clip.id].reason if clip.id in table else NO_SOUND for clip in telling)
     return str(reasons.most_common(1)[0][0])
 
 

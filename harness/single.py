@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from clapstick.harness.devices import check_device
 from clapstick.harness.generate import build, check_output, make_request
 from clapstick.harness.mux import mux
 from clapstick.harness.plan import resolve_system
@@ -67,6 +69,8 @@ def generate_single(wanted: SingleRequest) -> SingleResult:
             expected=".wav or .mp4",
             remedy="Change -o.",
         )
+    _check_output(wanted)
+    check_device(wanted.device)
     found = find_system(wanted.system)
     clip = clip_of(wanted, found.card)
     settings = RunSettings(
@@ -82,7 +86,7 @@ def generate_single(wanted: SingleRequest) -> SingleResult:
             "system does not run in this process",
             found.card.name,
             found=found.card.runtime,
-            remedy="Use `clapstick run folder --data DIR --systems " + found.card.name + "`.",
+            remedy=f"Use `clapstick run folder --data DIR --systems {found.card.name} --out RUN`.",
         )
     system, missing = resolve_system(settings, found)
     if missing:
@@ -99,6 +103,23 @@ def generate_single(wanted: SingleRequest) -> SingleResult:
     return SingleResult(
         round(time.perf_counter() - started, 3), audio.sample_rate, audio.duration_s, output.warnings
     )
+
+
+def _check_output(wanted: SingleRequest) -> None:
+    """Refuse an output that is the input or that cannot be written, before anything is computed."""
+    if wanted.output.exists() and wanted.video.exists() and wanted.output.samefile(wanted.video):
+        raise fail("output is the input", wanted.output, remedy="Name another file with -o.")
+    try:
+        wanted.output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=wanted.output.parent):
+            pass
+    except OSError as error:
+        raise fail(
+            "cannot be written",
+            wanted.output,
+            found=error.strerror or error,
+            remedy="Name another file with -o.",
+        ) from error
 
 
 def clip_of(wanted: SingleRequest, card: SystemCard) -> Clip:

@@ -6,9 +6,11 @@ fails is a `Problem`; a task that kills its worker is one too, and the others go
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import multiprocessing
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -146,14 +148,15 @@ def _pool(
 
 def _guarded(function: Callable[[Task], Result], task: Task) -> Result | Problem | StorageError:
     try:
-        return function(task)
+        with contextlib.redirect_stdout(sys.stderr):  # standard output belongs to the command's own result
+            return function(task)
     except ClapstickError as error:
         return error.problems[0]
     except OSError as error:
         if error.errno in _STORAGE_ERRORS:
             return StorageError(_storage_problem(error))
         return _problem_of(error)
-    except Exception as error:  # noqa: BLE001 - the boundary to code of others: its fault is a result
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary to code of others: its fault is a result
         return _problem_of(error)
 
 
@@ -166,12 +169,12 @@ def _storage_problem(error: OSError) -> Problem:
     )
 
 
-def _problem_of(error: Exception) -> Problem:
+def _problem_of(error: BaseException) -> Problem:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return Problem(
         what=f"{type(error).__name__}: {error}",
         where=f"{os.path.basename(last.filename)}:{last.lineno}",  # noqa: PTH119
-        remedy="Nothing was kept for this clip; the others are not affected.",
+        remedy="Nothing was kept for it; correct what is named and start the same command again.",
     )
 
 
@@ -196,9 +199,9 @@ def as_storage_error(error: OSError) -> ClapstickError:
         StorageError(_storage_problem(error))
         if error.errno in _STORAGE_ERRORS
         else fail(
-            "system call failed",
+            "cannot be used for writing",
             error.filename or "the run folder",
-            found=error,
-            remedy="Start the same command again.",
+            found=error.strerror or error,
+            remedy="Name another --out.",
         )
     )

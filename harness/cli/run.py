@@ -156,10 +156,17 @@ def _settings(
     device: str,
     changes: Sequence[str] | None,
 ) -> RunSettings:
+    from clapstick.harness.devices import check_device
     from clapstick.harness.settings import RunSettings
+    from clapstick.protocols.problems import fail
     from clapstick.protocols.protocol import find_protocol
     from clapstick.systems.registry import find_system
 
+    check_device(device)
+    if systems is not None and not systems.strip(" ,"):
+        raise fail(
+            "names no system", "--systems", found=repr(systems), remedy="Name some, or leave the option out."
+        )
     resolved = find_protocol(protocol)
     names = [name.strip() for name in systems.split(",") if name.strip()] if systems else resolved.systems
     return RunSettings(

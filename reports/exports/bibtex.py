@@ -31,7 +31,7 @@ def bibtex(data: RunData) -> str:
 def _cite(used: dict[str, list[str]], papers: str, role: str) -> None:
     for work in papers.split(";"):
         work = " ".join(work.split())
-        if work and role not in used.setdefault(work, []):
+        if work and not work.startswith("none") and role not in used.setdefault(work, []):
             used[work].append(role)
 
 

@@ -126,7 +126,7 @@ def read_envelope(path: Path, *, duration_s: float, rate: float) -> Envelope:
 
 def _read_rows(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
             rows = list(csv.reader(handle))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise fail(
@@ -136,7 +136,11 @@ def _read_rows(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             expected="a CSV file with the columns time_s and amplitude",
             remedy="Write one with --envelope-out.",
         ) from error
-    if len(rows) < 2 or [name.strip() for name in rows[0]] != list(COLUMNS):
+    if len(rows) == 1:
+        raise fail(
+            "envelope has no rows", path, found="the header alone", remedy="Write one with --envelope-out."
+        )
+    if not rows or [name.strip() for name in rows[0]] != list(COLUMNS):
         raise fail(
             "envelope has other columns or no rows",
             path,

@@ -205,3 +205,42 @@ def test_a_full_disk_stops_with_the_way_out_and_goes_on_afterwards(settings_for,
         assert all(path.is_file() for path in kept)
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+SUDDEN = """
+import sys
+import numpy as np
+from clapstick.protocols.audio import Audio
+from clapstick.systems.base import NativeOutput
+
+class Sudden:
+    def generate(self, request, rng):
+        print("a line on standard output")
+        if request.clip.id.endswith("1"):
+            sys.exit(0)
+        return NativeOutput(Audio(np.zeros((16_000, 1), np.float32), 16_000))
+
+def build(context):
+    return Sudden()
+"""
+
+
+def test_a_system_that_exits_and_prints_costs_its_own_clip_and_leaves_stdout_alone(
+    settings_for, tmp_path, capfd
+):
+    folder = tmp_path / "sudden"
+    folder.mkdir()
+    (folder / "sudden.py").write_text(SUDDEN)
+    (folder / "system.toml").write_text(
+        'name = "sudden"\ntitle = "Sudden"\nsummary = "Leaves."\nentry = "sudden.py:build"\n'
+    )
+    outcome = run(settings_for(str(folder), "silence"))
+    assert [error.problem.what for error in outcome.failures] == ["SystemExit: 0"]
+    silence = next(r for r in outcome.archive.read_summary() if r.system == "silence" and r.metric == "e-l1")
+    assert silence.n == 4
+    assert "standard output" not in capfd.readouterr().out
+
+
+def test_options_without_effect_are_refused(settings_for):
+    with pytest.raises(ClapstickError, match=r"noise: system is not in this run; expected reference, silence"):
+        run(settings_for("silence", parameters={"noise": {"level": 1}}))

@@ -16,13 +16,13 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clapstick.harness.provenance import versions_of
 from clapstick.harness.weights import file_sha256
 from clapstick.metrics.base import NotComputableError
 from clapstick.metrics.embedders.base import EmbedderCard
@@ -173,13 +173,7 @@ def key_parts(content: bytes, card: EmbedderCard, weights: Mapping[str, Path], d
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that compute embeddings, and Clapstick's."""
-    found = {}
-    for name in ("clapstick", *_LIBRARIES):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return versions_of(("clapstick", *_LIBRARIES))
 
 
 def embed_clips(

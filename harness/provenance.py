@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,8 +37,13 @@ _CONTENT_SUFFIXES = {".py", ".toml", ".json", ".safetensors"}
 @cache
 def library_versions() -> dict[str, str]:
     """Return the versions of every library that can change a number."""
+    return versions_of(_LIBRARIES)
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
     found = {}
-    for name in _LIBRARIES:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

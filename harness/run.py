@@ -14,7 +14,7 @@ from clapstick.harness.provenance import file_sha256, git_revision, library_vers
 from clapstick.harness.score import score_run
 from clapstick.harness.settings import RunSettings
 from clapstick.harness.standards import standardise_run
-from clapstick.harness.workers import StorageError, as_storage_error
+from clapstick.harness.workers import as_storage_error
 from clapstick.protocols.archive import ErrorRecord, RunArchive, RunRecord, write_text
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import ClapstickError, Problem, fail
@@ -210,6 +210,3 @@ def _hashes(clips: Sequence[Clip]) -> dict[str, list[str | None]]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-__all__ = ["RunOutcome", "StorageError", "run"]

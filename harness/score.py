@@ -19,7 +19,6 @@ from clapstick.protocols.clips import Clip
 if TYPE_CHECKING:
     import pandas as pd
 
-_SMALL_SAMPLE = 2
 NO_SOUND = "the system has no sound for this clip"
 
 Tables = Mapping[tuple[str, ScoreRequest], Table]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -138,8 +138,3 @@ def _add(found: dict[str, FoundSystem], path: Path) -> None:
             remedy="Rename one of them.",
         )
     found[card.name] = FoundSystem(card, path.parent)
-
-
-def names(systems: Sequence[FoundSystem]) -> list[str]:
-    """Return the names of systems in their order."""
-    return [system.card.name for system in systems]

@@ -13,7 +13,6 @@ from clapstick.harness.ablate.execute import PointResult
 from clapstick.harness.ablate.sweep import Point, Setting, Sweep, label_of
 from clapstick.harness.plan import score_requests
 from clapstick.harness.statistics import ScoreRequest
-from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import RunArchive
 from clapstick.protocols.problems import Problem
 from clapstick.protocols.protocol import find_protocol
@@ -168,8 +167,3 @@ def _choice(sweep: Sweep, requests: Sequence[ScoreRequest], scores: Mapping[Poin
     if len({values.shape for values in tables.values()}) != 1 or len(tables) < 2 or direction == "none":
         return None
     return choose(tables, direction)
-
-
-def metric_title(score: str) -> str:
-    """Return how papers print the metric of ``metric:convention``."""
-    return metrics()[score.partition(":")[0]].title

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,10 +15,15 @@ import pytest
 import yaml
 from archive_builder import BuiltSystem, build_archive
 
+from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import RunArchive
 from clapstick.protocols.problems import ClapstickError
+from clapstick.protocols.protocol import built_in_protocols, find_protocol
+from clapstick.protocols.readers.base import readers
 from clapstick.reports.exports import FORMATS, export_run
 from clapstick.reports.exports.latex import escape
+from clapstick.reports.exports.references import first_surname, key_of_citation, keys_of_reader, references
+from clapstick.systems.registry import built_in_systems
 
 
 @pytest.mark.parametrize("wanted", ["csv", "json", "parquet"])
@@ -93,6 +99,50 @@ def test_bibtex_cites_protocol_metrics_and_systems_once(archive: RunArchive) -> 
     assert "metric E-L1" in text
     keys = [line.partition("{")[2] for line in text.splitlines() if line.startswith("@")]
     assert len(keys) == len(set(keys))
+
+
+def test_bibtex_has_the_fields_of_the_works_behind_the_metrics(archive: RunArchive) -> None:
+    entries = dict(
+        re.findall(r"@\w+\{(\w+),\n(.*?)\n\}", export_run(archive.root, "bibtex").decode(), re.DOTALL)
+    )
+    # E-L1 cites both papers; acc@k would cite the first one again under the same key.
+    assert "author = {Chung, Yoonjin and Lee, Junwon and Nam, Juhan}" in entries["chung2024tfoley"]
+    assert "title = {{Video-Foley: Two-Stage Video-To-Sound" in entries["lee2025videofoley"]
+    assert "year = {2025}" in entries["lee2025videofoley"]
+    assert "eprint = {2408.11915}" in entries["lee2025videofoley"]
+    assert "metric E-L1" in entries["lee2025videofoley"]
+
+
+def test_every_paper_of_the_package_has_fields() -> None:
+    cited = [metric.paper for metric in metrics().values()]
+    cited += [system.card.paper or "" for system in built_in_systems().values()]
+    cited += [find_protocol(name).paper or "" for name in built_in_protocols()]
+    works = {work.strip() for papers in cited for work in papers.split(";")}
+    unknown = [work for work in works if work and not work.startswith("none") and not key_of_citation(work)]
+    assert unknown == []
+    papers = {name for name in readers() if name not in ("folder", "manifest")}
+    assert [name for name in papers if not keys_of_reader(name)] == []
+
+
+def test_a_citation_is_known_by_first_author_and_title() -> None:
+    assert key_of_citation("Y. Chung et al., KAD: No More FAD, ICML 2025") == "chung2025kad"
+    assert key_of_citation("Y. Chung, J. Lee and J. Nam, T-Foley, ICASSP 2024") == "chung2024tfoley"
+    assert key_of_citation("Comunità et al., SyncFusion, ICASSP 2024") == "comunita2024syncfusion"
+    assert key_of_citation("A. Author, Better than KAD, 2026") is None
+    assert key_of_citation("") is None
+
+
+@pytest.mark.parametrize("key", references())
+def test_references_say_where_the_work_appeared(key: str) -> None:
+    reference = references()[key]
+    surname = reference.author.split(",")[0]
+    assert first_surname(surname) == reference.surname
+    assert key.startswith(reference.surname.lower())
+    assert reference.journal or reference.booktitle or reference.eprint
+    if reference.type == "article":
+        assert reference.journal
+    if reference.type == "inproceedings":
+        assert reference.booktitle
 
 
 def test_model_index_is_what_model_cards_read(archive: RunArchive) -> None:

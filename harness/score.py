@@ -13,7 +13,15 @@ from clapstick.harness.provenance import generator_for
 from clapstick.harness.signatures import signature_of
 from clapstick.harness.statistics import ScoreRequest, Table, compute_statistics
 from clapstick.metrics.base import NotComputableError
-from clapstick.protocols.archive import ErrorRecord, RunArchive, RunRecord, ScoreRecord, atomic, write_json
+from clapstick.protocols.archive import (
+    SPLITS,
+    ErrorRecord,
+    RunArchive,
+    RunRecord,
+    ScoreRecord,
+    atomic,
+    write_json,
+)
 from clapstick.protocols.clips import Clip
 
 if TYPE_CHECKING:
@@ -25,7 +33,8 @@ Tables = Mapping[tuple[str, ScoreRequest], Table]
 
 
 def score_run(archive: RunArchive, workers: int, device: str = "cpu") -> list[ErrorRecord]:
-    """Score everything that a run archive holds; write scores.parquet, summary.json and comparisons.json.
+    """Score everything that a run archive holds; write scores.parquet, summary.json, splits.json and
+    comparisons.json.
 
     Raises
     ------
@@ -51,8 +60,41 @@ def score_run(archive: RunArchive, workers: int, device: str = "cpu") -> list[Er
         archive.root / "comparisons.json",
         {"comparisons": [c.model_dump() for c in comparisons], "ranks": [rank.model_dump() for rank in ranks]},
     )
+    splits = score_splits(run, clips, computable, tables, embedded.weights)
+    write_json(
+        archive.root / "splits.json",
+        {part: [record.model_dump() for record in of_part] for part, of_part in splits.items()},
+    )
     write_json(archive.root / "summary.json", {"scores": [record.model_dump() for record in records]})
     return errors
+
+
+def score_splits(
+    run: RunRecord,
+    clips: Sequence[Clip],
+    requests: Sequence[ScoreRequest],
+    tables: Tables,
+    weights: Mapping[str, str],
+) -> dict[str, list[ScoreRecord]]:
+    """Score systems that were trained on some of the clips on those and on the others.
+
+    The statistics of the clips are those of the whole score, so nothing is computed from sound again.
+
+    Returns
+    -------
+    dict
+        ``seen`` and ``unseen`` -> one score a system and convention, with its own number of clips and interval.
+    """
+    splits: dict[str, list[ScoreRecord]] = {part: [] for part in SPLITS}
+    for system in run.systems:
+        seen = [clip for clip in clips if system in clip.seen_by]
+        unseen = [clip for clip in clips if system not in clip.seen_by]
+        for request in requests if seen else ():
+            table = tables.get((system, request), {})
+            for part, of_part in zip(SPLITS, (seen, unseen), strict=True):
+                reason = None if of_part else "the system was trained on every clip"
+                splits[part].append(_score(run, of_part, system, request, table, weights, reason))
+    return splits
 
 
 def _score(

@@ -9,6 +9,8 @@
     RUN/audio/<system>/<clip>.wav       standardised; ``reference`` holds the standardised references
     RUN/scores.parquet                  one row a system x clip x metric x convention
     RUN/summary.json                    ``{"scores": [ScoreRecord, ...]}``
+    RUN/splits.json                     ``{"seen": [ScoreRecord], "unseen": [ScoreRecord]}`` of systems that
+                                        were trained on some of the clips
     RUN/comparisons.json                ``{"comparisons": [ComparisonRecord], "ranks": [RankRecord]}``
     RUN/statistics/<system>/<metric>@<convention>.safetensors   per-clip statistics, keys ``<clip>/<name>``
     RUN/ratings.json                    ``{"scores": [ScoreRecord]}`` of listening tests, where there were any
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
+SPLITS = ("seen", "unseen")
+"""Parts of a run's clips, for a system that was trained on some of them."""
 Stage = Literal["read", "generate", "standardise", "score"]
 
 
@@ -233,6 +237,17 @@ class RunArchive:
             return []
         values = json.loads(path.read_text(encoding="utf-8"))
         return [ScoreRecord.model_validate(record) for record in values["scores"]]
+
+    def read_splits(self) -> dict[str, list[ScoreRecord]]:
+        """Read splits.json: ``seen`` and ``unseen`` -> scores on the clips that a system was trained on or not.
+
+        Systems whose training list holds none of the clips are in neither; empty where nothing was scored.
+        """
+        path = self.root / "splits.json"
+        if not path.is_file():
+            return {}
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {part: [ScoreRecord.model_validate(record) for record in values[part]] for part in SPLITS}
 
     def read_ratings(self) -> list[ScoreRecord]:
         """Read ratings.json, mean opinion scores of listening tests; empty where none was scored."""

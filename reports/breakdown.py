@@ -1,4 +1,4 @@
-"""Where systems are good: means by material and action, on seen and unseen clips, with small cells shrunk."""
+"""Where systems are good: means by material and action, with small cells shrunk."""
 
 from __future__ import annotations
 
@@ -96,42 +96,6 @@ def shrink(groups: Sequence[NDArray[np.float64]]) -> list[float]:
     centre = float(np.sum(trust * means) / trust.sum())
     weights = between / variances
     return [float(value) for value in weights * means + (1 - weights) * centre]
-
-
-@dataclass(frozen=True)
-class SeenSplit:
-    """A system's mean on clips that its training list holds, and on the others."""
-
-    system: str
-    column: Pair
-    seen: float | None
-    n_seen: int
-    unseen: float | None
-    n_unseen: int
-
-
-def seen_and_unseen(data: RunData) -> list[SeenSplit]:
-    """Split every clip-level score of a system that has seen some of the clips."""
-    splits = []
-    for system in data.competitors:
-        seen = [clip.id for clip in data.clips if system.name in clip.seen_by]
-        if not seen:
-            continue
-        for column, table in data.clip_values.items():
-            values = table[system.name]
-            inside = values[values.index.isin(seen)].dropna()
-            outside = values[~values.index.isin(seen)].dropna()
-            splits.append(
-                SeenSplit(
-                    system.name,
-                    column,
-                    float(inside.mean()) if len(inside) else None,
-                    len(inside),
-                    float(outside.mean()) if len(outside) else None,
-                    len(outside),
-                )
-            )
-    return splits
 
 
 def _label(clip: Clip, attribute: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from clapstick.metrics.base import Convention, Metric
 from clapstick.metrics.registry import metrics
-from clapstick.protocols.archive import RankRecord, ScoreRecord
+from clapstick.protocols.archive import SPLITS, RankRecord, ScoreRecord
 from clapstick.reports.numbers import decimals_for, format_p, format_value
 from clapstick.reports.run_data import Pair, RunData, SystemFacts
 
@@ -86,8 +86,10 @@ class Row:
 
     system: SystemFacts
     cells: tuple[Cell, ...]
-    seen: int
-    """Clips whose source was in the system's published training list."""
+    splits: tuple[tuple[Cell, Cell], ...]
+    """Value on clips that it was trained on, and on the others, for every column; empty where it saw none."""
+    training: str
+    """What is known of its training on the run's clips."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class Leaderboard:
     findings: tuple[str, ...]
     """Who leads what, in sentences."""
     warnings: tuple[str, ...]
+    overlaps: tuple[str, ...]
+    """Systems that were trained on clips of this run, in sentences."""
     missing: tuple[tuple[str, str, tuple[str, ...]], ...]
     """(column titles, reason, systems) of what was not computed."""
 
@@ -116,6 +120,11 @@ class Leaderboard:
     def rows(self) -> list[Row]:
         """All rows in order."""
         return [row for group in self.groups for row in group.rows]
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether some row has values on seen and on unseen clips."""
+        return any(row.splits for row in self.rows)
 
 
 def make_leaderboard(data: RunData) -> Leaderboard:
@@ -127,7 +136,8 @@ def make_leaderboard(data: RunData) -> Leaderboard:
         system.name: Row(
             system,
             tuple(_cell(data, system, column, common[column.key]) for column in columns),
-            seen=sum(system.name in clip.seen_by for clip in data.clips),
+            _splits(data, system, columns),
+            _training(data, system),
         )
         for system in data.systems
     }
@@ -145,6 +155,11 @@ def make_leaderboard(data: RunData) -> Leaderboard:
         groups=_groups(data, rows),
         findings=_findings(data, columns, titles),
         warnings=tuple(warnings),
+        overlaps=tuple(
+            f"{system.title} was {rows[system.name].training}, by its published training list."
+            for system in data.systems
+            if _seen_clips(data, system)
+        ),
         missing=_missing(data, columns),
     )
 
@@ -199,19 +214,52 @@ def _cell(data: RunData, system: SystemFacts, column: Column, common_signature: 
     if score.value is not None and _comparable(score.signature) != common_signature:
         notes.append("its signature differs from the rest of the column: not one comparison")
     rank = _rank_of(data, score)
-    interval = ""
-    if score.value is not None and score.ci_low is not None and score.ci_high is not None:
-        low = format_value(score.ci_low, column.decimals)
-        interval = f"{low} to {format_value(score.ci_high, column.decimals)}"
     return Cell(
         identity,
         score,
         format_value(score.value, column.decimals),
-        interval=interval,
+        interval=_interval(score, column),
         mark="" if rank is None or score.value is None else _mark(data, rank),
         rank="" if rank is None else _span(rank.rank_low, rank.rank_high),
         notes=tuple(notes),
     )
+
+
+def _interval(score: ScoreRecord, column: Column) -> str:
+    if score.value is None or score.ci_low is None or score.ci_high is None:
+        return ""
+    return f"{format_value(score.ci_low, column.decimals)} to {format_value(score.ci_high, column.decimals)}"
+
+
+def _seen_clips(data: RunData, system: SystemFacts) -> int:
+    return sum(system.name in clip.seen_by for clip in data.clips)
+
+
+def _training(data: RunData, system: SystemFacts) -> str:
+    if system.is_control:
+        return ""
+    seen = _seen_clips(data, system)
+    if seen:
+        return f"trained on {seen} of {len(data.clips)} clips"
+    return "trained on none of the clips" if system.has_training_list else ""
+
+
+def _splits(data: RunData, system: SystemFacts, columns: tuple[Column, ...]) -> tuple[tuple[Cell, Cell], ...]:
+    if not any(
+        (part, system.name, c.metric, c.convention) in data.split_score_of for part in SPLITS for c in columns
+    ):
+        return ()
+    seen, unseen = SPLITS
+    return tuple((_split_cell(data, system, c, seen), _split_cell(data, system, c, unseen)) for c in columns)
+
+
+def _split_cell(data: RunData, system: SystemFacts, column: Column, part: str) -> Cell:
+    identity = f"{system.name}@{column.key}@{part}"
+    score = data.split_score_of.get((part, system.name, column.metric, column.convention))
+    if score is None:
+        return Cell(identity, None, format_value(None, 0))
+    text = format_value(score.value, column.decimals)
+    return Cell(identity, score, text, interval=_interval(score, column), notes=score.warnings)
 
 
 def _most_clips(data: RunData, column: Column) -> int:

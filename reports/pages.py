@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from clapstick.protocols.archive import write_text
+from clapstick.protocols.archive import SPLITS, write_text
 from clapstick.reports.breakdown import SMALL_CELL
 from clapstick.reports.clip_index import make_clip_index
 from clapstick.reports.figures import Figure, make_figures
@@ -30,7 +30,6 @@ from clapstick.reports.tables import (
     comparison_rows,
     handling_rows,
     protocol_rows,
-    seen_rows,
     system_rows,
 )
 
@@ -164,7 +163,6 @@ def render(data: RunData, board: Leaderboard, figures: list[Figure], parts: Page
             published=published_rows(data, board),
             breakdowns=breakdown_parts(data, board),
             small_cell=SMALL_CELL,
-            seen=seen_rows(data, board),
             system_rows=system_rows(data),
             handling=handling_rows(data),
             protocol_rows=protocol_rows(data),
@@ -188,15 +186,24 @@ def environment() -> Environment:
 
 def drawer_cells(data: RunData, board: Leaderboard) -> dict[str, dict[str, Any]]:
     """Return what the drawer says of every cell."""
-    return {
-        cell.id: _drawer_cell(data, row.system.title, column, cell)
+    whole = {
+        cell.id: _drawer_cell(data, row.system.title, column, cell, "")
         for row in board.rows
         for column, cell in zip(board.columns, row.cells, strict=True)
         if cell.score is not None
     }
+    parts = {
+        cell.id: _drawer_cell(data, row.system.title, column, cell, f"{part} clips")
+        for row in board.rows
+        for column, cells in zip(board.columns, row.splits, strict=False)
+        for part, cell in zip(SPLITS, cells, strict=True)
+        if cell.score is not None
+    }
+    return whole | parts
 
 
-def _drawer_cell(data: RunData, system: str, column: Column, cell: Cell) -> dict[str, Any]:
+def _drawer_cell(data: RunData, system: str, column: Column, cell: Cell, part: str) -> dict[str, Any]:
+    """Return what the drawer says of one cell; `part` names the clips where they are not all."""
     score = cell.score
     assert score is not None
     level = f"{data.run.protocol.statistics.level * 100:g} %"
@@ -209,14 +216,14 @@ def _drawer_cell(data: RunData, system: str, column: Column, cell: Cell) -> dict
             lines.append((f"{level} interval", f"{score.ci_low!r} to {score.ci_high!r}"))
         if score.interval_method:
             lines.append(("Interval by", score.interval_method))
-        lines.append(("Clips", f"{score.n} of {len(data.clips)}"))
+        lines.append(("Clips", f"{score.n} of {score.n + len(score.missing)}{' ' + part if part else ''}"))
     if cell.rank:
         lines.append(("Rank", f"{cell.rank} among systems; controls are not ranked"))
     lines += [("Note", note) for note in cell.notes]
     if cell.beaten_by:
         lines.append(("Warning", f"a control does better: {', '.join(cell.beaten_by)}"))
     return {
-        "title": f"{column_name(column)} · {system}",
+        "title": " · ".join(filter(None, (column_name(column), system, part))),
         "lines": lines,
         "missing": list(score.missing),
         "signature": score.signature,

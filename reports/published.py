@@ -11,7 +11,7 @@ from clapstick.reports.leaderboard import Column, Leaderboard, column_name
 from clapstick.reports.numbers import MOST_DECIMALS, decimals_for, format_value
 from clapstick.reports.run_data import RunData
 
-_MARKS = {"yes": "comparable", "with care": "with care", "no": "not comparable"}
+_MARKS = {"yes": "✓ comparable", "with care": "≈ with care", "no": "✕ not comparable"}
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def _row(
             "",
             "",
             "",
-            "not comparable",
-            "Not measured in this run.",
+            "not measured",
+            "",
         )
     judged, why = comparability(
         protocol=protocol,

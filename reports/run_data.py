@@ -43,6 +43,8 @@ class SystemFacts:
     prompt: str
     """Kind of prompt that it used in this run."""
     sees_reference: bool
+    has_training_list: bool
+    """Whether it is known what it was trained on."""
     card: dict[str, Any]
 
     @property
@@ -60,6 +62,8 @@ class RunData:
     clips: list[Clip]
     systems: list[SystemFacts]
     scores: list[ScoreRecord]
+    splits: dict[str, list[ScoreRecord]]
+    """``seen`` and ``unseen`` -> scores of systems that were trained on some of the clips."""
     clip_scores: pd.DataFrame
     comparisons: list[ComparisonRecord]
     ranks: list[RankRecord]
@@ -76,6 +80,15 @@ class RunData:
     def score_of(self) -> dict[tuple[str, str, str], ScoreRecord]:
         """(system, metric, convention) -> score."""
         return {(score.system, score.metric, score.convention): score for score in self.scores}
+
+    @cached_property
+    def split_score_of(self) -> dict[tuple[str, str, str, str], ScoreRecord]:
+        """(part, system, metric, convention) -> score on the clips of that part."""
+        return {
+            (part, score.system, score.metric, score.convention): score
+            for part, scores in self.splits.items()
+            for score in scores
+        }
 
     @cached_property
     def competitors(self) -> list[SystemFacts]:
@@ -121,6 +134,7 @@ def read_run(run_dir: Path) -> RunData:
         clips=clips,
         systems=systems,
         scores=[*archive.read_summary(), *archive.read_ratings()],
+        splits=archive.read_splits(),
         clip_scores=_read_clip_scores(archive),
         comparisons=comparisons,
         ranks=ranks,
@@ -145,6 +159,7 @@ def _facts(name: str, card: dict[str, Any], clips: list[Clip]) -> SystemFacts:
         role=str(card.get("role") or "system"),
         prompt=_prompt_used(prompts, clips),
         sees_reference=bool(card.get("sees_reference")),
+        has_training_list=bool(card.get("trained_on")),
         card=card,
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clapstick.protocols.archive import StandardRecord
-from clapstick.reports.breakdown import by_attribute, seen_and_unseen
+from clapstick.reports.breakdown import by_attribute
 from clapstick.reports.leaderboard import Column, Leaderboard, column_name
 from clapstick.reports.numbers import format_value
 from clapstick.reports.run_data import RunData, SystemFacts
@@ -169,23 +169,6 @@ def _breakdown_table(data: RunData, column: Column, attribute: str, titles: dict
             values.append((text, cell is not None and cell.is_small))
         rows.append((label, count, values))
     return {"attribute": attribute, "titles": [titles.get(name, name) for name in found.systems], "rows": rows}
-
-
-def seen_rows(data: RunData, board: Leaderboard) -> list[dict[str, Any]]:
-    """Return the scores of systems that have seen clips in training, on seen and unseen clips."""
-    columns = {(column.metric, column.convention): column for column in board.columns}
-    titles = {system.name: system.title for system in data.systems}
-    return [
-        {
-            "system": titles[split.system],
-            "column": column_name(columns[split.column]),
-            "seen": format_value(split.seen, columns[split.column].decimals),
-            "n_seen": split.n_seen,
-            "unseen": format_value(split.unseen, columns[split.column].decimals),
-            "n_unseen": split.n_unseen,
-        }
-        for split in seen_and_unseen(data)
-    ]
 
 
 def protocol_rows(data: RunData) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Citations of everything that a run used: the protocol, the data set, the metrics, the systems and Clapstick."""
+"""Citations of everything that a run used: protocol, data set, metrics, systems and Clapstick."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def references() -> dict[str, Reference]:
 
 
 def key_of_citation(citation: str) -> str | None:
-    """Return the key of the work that a citation such as ``J. Lee et al., Video-Foley, 2024`` names, if known."""
+    """Return the key of the work that ``J. Lee et al., Video-Foley, 2024`` or the like names, where known."""
     surname = first_surname(citation)
     for key, reference in references().items():
         if reference.surname == surname and any(part in citation for part in reference.cited_as):

@@ -47,11 +47,17 @@
   });
   document.getElementById("drawer-close").addEventListener("click", () => drawer.close());
 
-  const every = document.getElementById("all-conventions");
+  // The choices above the table hide columns; a phone begins without the columns of seen and unseen clips.
   const board = document.getElementById("board");
-  if (every && board) {
-    const show = () => board.classList.toggle("defaults", !every.checked);
-    every.addEventListener("change", show);
-    show();
-  }
+  const hides = (id, name) => {
+    const box = document.getElementById(id);
+    if (!box || !board) return null;
+    const show = () => board.classList.toggle(name, !box.checked);
+    box.addEventListener("change", show);
+    return { box, show };
+  };
+  const conventions = hides("all-conventions", "defaults");
+  const splits = hides("splits", "whole");
+  if (splits && matchMedia("(max-width: 52rem)").matches) splits.box.checked = false;
+  for (const choice of [conventions, splits]) if (choice) choice.show();
 })();

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from clapstick.metrics.signature import Signature
 from clapstick.protocols.archive import (
+    SPLITS,
     ComparisonRecord,
     ErrorRecord,
     NativeRecord,
@@ -333,6 +334,7 @@ def _write_scores(
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     summary: list[ScoreRecord] = []
+    splits: dict[str, list[ScoreRecord]] = {part: [] for part in SPLITS}
     for system in systems:
         reasons = {clip.id: _reason(system, clip, gone) for clip in clips}
         missing = tuple(clip_id for clip_id, reason in reasons.items() if reason)
@@ -355,6 +357,11 @@ def _write_scores(
                     }
                 )
             summary.append(_mean_score(system, column, list(values.values()), missing))
+            for part, of_part in zip(SPLITS, _seen_and_unseen(system, clips), strict=True):
+                here = [values[clip] for clip in of_part if clip in values]
+                if any(system.name in clip.seen_by for clip in clips) and here:
+                    lacking = tuple(clip for clip in of_part if clip not in values)
+                    splits[part].append(_mean_score(system, column, here, lacking))
             _write_statistics(archive, system, column, clips, values)
         summary.append(_not_computed(system, tuple(clip.id for clip in clips)))
     with atomic(archive.root / "scores.parquet") as temporary:
@@ -362,7 +369,16 @@ def _write_scores(
     write_json(
         archive.root / "summary.json", {"scores": [record.model_dump(mode="json") for record in summary]}
     )
+    write_json(
+        archive.root / "splits.json",
+        {part: [record.model_dump(mode="json") for record in records] for part, records in splits.items()},
+    )
     _write_comparisons(archive, systems, len(clips))
+
+
+def _seen_and_unseen(system: BuiltSystem, clips: Sequence[Clip]) -> tuple[list[str], list[str]]:
+    seen = [clip.id for clip in clips if system.name in clip.seen_by]
+    return seen, [clip.id for clip in clips if clip.id not in seen]
 
 
 def _write_statistics(

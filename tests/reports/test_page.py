@@ -188,3 +188,33 @@ def test_mean_opinion_scores_of_listening_tests_are_columns(tmp_path: Path) -> N
     assert (column.unit, column.direction, column.clips_note) == ("points of 5", "higher", "")
     row = next(row for row in board.rows if row.system.name == rated)
     assert row.cells[board.columns.index(column)].score == record
+
+
+def test_seen_and_unseen_clips_are_columns(archive: RunArchive, page_path: Path) -> None:
+    board = make_leaderboard(read_run(archive.root))
+    scores = read_run(archive.root).clip_values["e-l1", "v2s"]["syncfusion"]
+    rows = {row.system.name: row for row in board.rows}
+    seen, unseen = rows["syncfusion"].splits[0]
+    assert seen.score is not None
+    assert unseen.score is not None
+    # It was trained on clip "one" of four; it failed on "two", and "four" has no reference.
+    assert (seen.score.value, seen.score.n) == (scores["one"], 1)
+    assert (unseen.score.value, unseen.score.n) == (scores["three"], 1)
+    assert rows["video-foley"].splits == ()
+    assert board.overlaps == ("SyncFusion was trained on 1 of 4 clips, by its published training list.",)
+    text = page_path.read_text(encoding="utf-8")
+    assert text.count('class="num split">seen') == 3  # one for each metric under its first convention
+    cells = json.loads(re.search(r'id="cells">(.*?)</script>', text, re.DOTALL).group(1))  # type: ignore[union-attr]
+    drawer = cells["syncfusion@e-l1@v2s@unseen"]
+    assert drawer["title"] == "E-L1 · SyncFusion · unseen clips"
+    assert dict(drawer["lines"])["Clips"] == "1 of 3 unseen clips"
+    assert drawer["missing"] == ["two", "four"]
+
+
+def test_a_run_without_overlap_has_no_such_columns(tmp_path: Path) -> None:
+    systems = (BuiltSystem("mine", "Mine"), BuiltSystem("other", "Other"))
+    archive = build_archive(tmp_path / "run", systems=systems, media=False)
+    page = build_report(archive.root)
+    text = page.read_text(encoding="utf-8")
+    assert 'class="num split' not in text
+    assert 'id="splits"' not in text

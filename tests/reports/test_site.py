@@ -100,7 +100,7 @@ def test_published_numbers_stand_beside_measured_ones(tmp_path: Path) -> None:
     assert score.value is not None
     assert float(mine.measured) == pytest.approx(score.value, abs=1e-4)
     # Two clips are not the 732 of the paper: no difference is shown.
-    assert mine.comparable == "not comparable"
+    assert mine.comparable == "✕ not comparable"
     assert "measured on 2" in mine.why
     assert mine.difference == ""
     unmeasured = next(row for row in rows if row.column.startswith("FAD-P"))

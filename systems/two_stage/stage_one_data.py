@@ -149,14 +149,21 @@ def load_examples(
 
 
 def draw_batch(
-    examples: Sequence[Example], chosen: Sequence[int], config: Video2RMSConfig, rng: np.random.Generator
+    examples: Sequence[Example],
+    chosen: Sequence[int],
+    config: Video2RMSConfig,
+    rng: np.random.Generator,
+    share: slice = slice(None),
 ) -> Batch:
-    """Cut one window at a random place out of each chosen example."""
+    """Cut one window at a random place out of each chosen example.
+
+    `share` is the part of the batch that is wanted; the places do not depend on it.
+    """
+    latest = [max(0, examples[index].features.shape[0] - config.window_frames) for index in chosen]
+    starts = [int(rng.integers(last + 1)) if last else 0 for last in latest]
     features, curves, onsets = [], [], []
-    for index in chosen:
+    for index, start in list(zip(chosen, starts, strict=True))[share]:
         example = examples[index]
-        latest = example.features.shape[0] - config.window_frames
-        start = int(rng.integers(latest + 1)) if latest > 0 else 0
         features.append(_rows(example.features, start, config.window_frames))
         onsets.append(_rows(example.onsets, start, config.window_frames))
         curves.append(_rows(example.curve, round(start / config.fps * config.rms_rate), config.rms_frames))

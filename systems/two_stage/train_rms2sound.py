@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.envelope import Envelope
 from clapstick.systems.two_stage.mel import HOP, SAMPLE_RATE, log_mel, rms_for_mel
+from clapstick.systems.two_stage.processes import share_of
 from clapstick.systems.two_stage.rms2sound import (
     MEL_RATE,
     Order,
@@ -177,15 +179,18 @@ def train_rms2sound(
     null_prompt : Tensor, optional
         What stands for a dropped prompt, shape (prompt_dim,); zeros where None.
     device : str
+        ``cpu`` or ``cuda``; under ``accelerate launch`` every process takes its share of each batch, gradients
+        are averaged, and the first process writes and validates.
     report : callable
-        Called after every tenth step and after each phase.
+        Called after every tenth step and after each phase, by the first process.
     facts : mapping, optional
         Goes into the checkpoint's header.
 
     Raises
     ------
     ClapstickError
-        If `out` holds the state of another training.
+        If `out` holds the state of another training, or the batch cannot be shared out evenly among the
+        processes.
     """
     from torch.utils.tensorboard import SummaryWriter
 
@@ -194,25 +199,29 @@ def train_rms2sound(
     null = torch.zeros(model.config.unet.prompt_dim) if null_prompt is None else null_prompt
     trainer = _Trainer(model, training, out, seed, prompt_of, null, device)
     started = time.monotonic()
-    phases: tuple[tuple[Phase, int], ...] = (
-        ("base", training.base_steps),
-        ("control", training.control_steps),
-    )
-    with SummaryWriter(str(out / "tensorboard")) as writer:
+    base: list[tuple[Phase, int]] = [("base", training.base_steps)] if training.base_steps else []
+    phases: list[tuple[Phase, int]] = [*base, ("control", training.control_steps)]
+    with ExitStack() as stack:
+        writer: Any = None
+        if trainer.writes:
+            writer = stack.enter_context(SummaryWriter(str(out / "tensorboard")))
         for phase, steps in phases:
             for step in trainer.begin(phase, steps):
                 loss = trainer.step(train, phase, step)
-                writer.add_scalar(f"loss/{phase}", loss, step)
-                if step % 10 == 0:
-                    report(StepReport(phase, step, loss, None, time.monotonic() - started))
-                if (step + 1) % training.save_every == 0:
-                    trainer.keep(phase, step + 1)
+                if writer is not None:
+                    writer.add_scalar(f"loss/{phase}", loss, step)
+                    if step % 10 == 0:
+                        report(StepReport(phase, step, loss, None, time.monotonic() - started))
+                    if (step + 1) % training.save_every == 0:
+                        trainer.keep(phase, step + 1)
             trainer.finish(phase, steps)
+        path = out / CHECKPOINT
+        if writer is None:
+            return path
         e_l1 = validation_e_l1(model, held_out, prompt_of, null) if held_out else None
         if e_l1 is not None:
             writer.add_scalar("validation/e-l1", e_l1, training.control_steps)
         report(StepReport("control", training.control_steps, 0.0, e_l1, time.monotonic() - started))
-    path = out / CHECKPOINT
     extra = {"training": training.model_dump(mode="json"), "seed": seed, **(facts or {})}
     save_rms2sound(path, model, extra, half=model.config.codec == "patches")
     return path
@@ -234,6 +243,19 @@ def validation_e_l1(
         made = render(model, order, null_prompt).samples
         errors.append(np.abs(rms_curve(made.astype(float)) - rms_curve(sound.samples.astype(float))).mean())
     return float(np.mean(errors))
+
+
+class _Prediction(nn.Module):
+    """The forward pass of training as one module, which accelerate can spread over processes."""
+
+    def __init__(self, model: RMS2Sound) -> None:
+        super().__init__()
+        self._model = model
+
+    def forward(self, noisy: Tensor, steps: Tensor, prompts: Tensor, control: Tensor | None) -> Tensor:
+        return self._model.predict(
+            noisy, steps, prompts, prompts, control, prompted=True, controlled=control is not None
+        )
 
 
 class _Trainer:
@@ -282,8 +304,15 @@ class _Trainer:
         )
         self._average = EMAModel(self._weights, decay=settings.ema_decay, use_ema_warmup=True)
         done = self._resume(phase, steps)
-        self._optimiser = self._accelerator.prepare(self._optimiser)
+        # Wrapped anew each phase: what is averaged over processes are the gradients of what learns in it.
+        self._accelerator.free_memory()
+        self._predict, self._optimiser = self._accelerator.prepare(_Prediction(self._model), self._optimiser)
         return range(done, steps)
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes logs and checkpoints."""
+        return bool(self._accelerator.is_main_process)
 
     def step(self, sounds: Sequence[Sound], phase: Phase, step: int) -> float:
         """Learn from one batch; everything random hangs on seed, phase and step."""
@@ -292,15 +321,15 @@ class _Trainer:
             group["lr"] = learning_rate(self._training, step, self._steps)
         self._optimiser.zero_grad()
         self._accelerator.backward(loss)
-        nn.utils.clip_grad_norm_(self._weights, self._training.clip_gradient)
+        self._accelerator.clip_grad_norm_(self._weights, self._training.clip_gradient)
         self._optimiser.step()
         self._average.step(self._weights)
-        return float(loss.detach())
+        return float(self._accelerator.reduce(loss.detach(), "mean"))
 
     def finish(self, phase: Phase, steps: int) -> None:
         """Put the moving average in the place of the weights."""
-        if steps:
-            self._average.copy_to(self._weights)
+        self._average.copy_to(self._weights)
+        if self.writes:
             self.keep(phase, steps)
 
     def keep(self, phase: Phase, done: int) -> None:
@@ -319,27 +348,28 @@ class _Trainer:
     def _loss(self, sounds: Sequence[Sound], phase: Phase, rng: np.random.Generator) -> Tensor:
         model, device = self._model, self._accelerator.device
         window = model.config.window_frames
-        chosen = [sounds[index] for index in rng.integers(len(sounds), size=self._training.batch_size)]
+        # Everything is drawn for the whole batch, so that it does not depend on the number of processes.
+        batch = self._training.batch_size
+        chosen = [sounds[index] for index in rng.integers(len(sounds), size=batch)]
         starts = [int(rng.integers(sound.mel.shape[0] - window + 1)) for sound in chosen]
-        cuts = list(zip(chosen, starts, strict=True))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        share = share_of(batch, self._accelerator)
+        cuts = list(zip(chosen, starts, strict=True))[share]
         mels = torch.stack([sound.mel[start : start + window] for sound, start in cuts]).to(device)
         curves = torch.from_numpy(np.stack([sound.rms[start : start + window] for sound, start in cuts]))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         with torch.no_grad():
             latents = model.codec.encode(mels)
-            prompts = self._prompt_of(mels, chosen).to(device)
+            prompts = self._prompt_of(mels, chosen[share]).to(device)
             control = model.control_of(curves.to(device)) if phase == "control" else None
-        dropped = torch.from_numpy(rng.random(len(chosen)) < self._training.prompt_dropout).to(device)
+        dropped = torch.from_numpy(rng.random(batch) < self._training.prompt_dropout)[share].to(device)
         prompts = torch.where(dropped[:, None], self._null, prompts)
-        noise = torch.randn(latents.shape, generator=generator).to(device)
-        steps = torch.randint(0, TRAINING_STEPS, (len(chosen),), generator=generator).to(device)
+        noise = torch.randn((batch, *latents.shape[1:]), generator=generator)[share].to(device)
+        steps = torch.randint(0, TRAINING_STEPS, (batch,), generator=generator)[share].to(device)
         noisy = self._scheduler.add_noise(latents, noise, steps)
         velocity = model.config.prediction == "v_prediction"
         target = self._scheduler.get_velocity(latents, noise, steps) if velocity else noise
         with self._accelerator.autocast():
-            predicted = model.predict(
-                noisy, steps, prompts, prompts, control, prompted=True, controlled=control is not None
-            )
+            predicted = self._predict(noisy, steps, prompts, control)
         return nn.functional.mse_loss(predicted.float(), target)
 
     def _copy_base(self) -> None:
@@ -370,6 +400,7 @@ class _Trainer:
             return steps if phase == "base" and self._state.get("phase") == "control" else 0
         self._optimiser.load_state_dict(self._state["optimiser"])
         self._average.load_state_dict(self._state["average"])
+        self._average.to(self._accelerator.device)
         return int(self._state["done"])
 
 

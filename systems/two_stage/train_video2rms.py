@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from clapstick.protocols.archive import atomic
 from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.checkpoints import save_checkpoint
 from clapstick.systems.two_stage.label_smoothing import Form, smoothed_cross_entropy
+from clapstick.systems.two_stage.processes import share_of
 from clapstick.systems.two_stage.stage_one_data import Batch, Example, draw_batch
 from clapstick.systems.two_stage.stage_one_windows import predict
 from clapstick.systems.two_stage.video2rms import Video2RMS, Video2RMSConfig
@@ -105,9 +107,10 @@ def train_video2rms(
     seed : int
         Decides initial weights, order, windows and dropout.
     device : str
-        ``cpu`` or ``cuda``; under ``accelerate launch`` every process takes its share of each batch.
+        ``cpu`` or ``cuda``; under ``accelerate launch`` every process takes its share of each batch, gradients
+        and the statistics of batch normalisation are those of the whole batch, and the first process writes.
     report : callable
-        Called after every epoch.
+        Called after every epoch, by the first process.
     facts : mapping, optional
         Goes into the checkpoint's header.
 
@@ -119,7 +122,8 @@ def train_video2rms(
     Raises
     ------
     ClapstickError
-        If `out` holds the state of another configuration, training or seed.
+        If `out` holds the state of another configuration, training or seed, or the batch cannot be shared out
+        evenly among the processes.
     """
     from accelerate import Accelerator
     from torch.utils.tensorboard import SummaryWriter
@@ -138,7 +142,10 @@ def train_video2rms(
     model, optimiser = accelerator.prepare(network, optimiser)
     train, held_out = split_by_source(examples, training.validation_share)
     started = time.monotonic()
-    with SummaryWriter(str(out / "tensorboard"), purge_step=first) as writer:
+    with ExitStack() as stack:
+        writer: Any = None
+        if accelerator.is_main_process:
+            writer = stack.enter_context(SummaryWriter(str(out / "tensorboard"), purge_step=first))
         for epoch in range(first, training.epochs):
             rate = learning_rate(training, epoch)
             for group in optimiser.param_groups:
@@ -147,16 +154,18 @@ def train_video2rms(
                 _step(model, optimiser, accelerator, batch, training)
                 for batch in _epoch(train, config, training, seed, epoch, accelerator)
             ]
+            loss = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))
+            if writer is None:
+                continue
             done = epoch + 1
             due = done % training.validate_every == 0 or done == training.epochs
             e_l1 = validation_e_l1(network, held_out) if due and held_out else None
-            loss = float(np.mean(losses))
             writer.add_scalar("loss/train", loss, done)
             writer.add_scalar("learning-rate", rate, done)
             if e_l1 is not None:
                 writer.add_scalar("validation/e-l1", e_l1, done)
             report(Progress(done, loss, e_l1, time.monotonic() - started))
-            if due and accelerator.is_main_process:
+            if due:
                 _keep(out / _STATE, identity, done, network, optimiser)
     path = out / CHECKPOINT
     if accelerator.is_main_process:
@@ -202,19 +211,23 @@ def _epoch(
     epoch: int,
     accelerator: Any,
 ) -> Iterator[Batch]:
-    """Yield this process's share of the batches. All randomness hangs on seed, epoch and step alone."""
+    """Yield this process's share of the batches.
+
+    All randomness hangs on seed, epoch and step alone, but for dropout, which differs from process to process.
+    """
     order = np.random.default_rng([seed, epoch]).permutation(len(examples))
     size = min(training.batch_size, len(examples))
+    share = share_of(size, accelerator)
     for step in range(len(examples) // size):
-        rng = np.random.default_rng([seed, epoch, step, accelerator.process_index])
-        torch.manual_seed(int(rng.integers(2**62)))
+        rng = np.random.default_rng([seed, epoch, step, 0])
+        torch.manual_seed(int(rng.integers(2**62)) + accelerator.process_index)
         chosen = order[step * size : (step + 1) * size].tolist()
-        yield draw_batch(examples, chosen[accelerator.process_index :: accelerator.num_processes], config, rng)
+        yield draw_batch(examples, chosen, config, rng, share)
 
 
 def _step(
     model: nn.Module, optimiser: Any, accelerator: Any, batch: Batch, training: Video2RMSTraining
-) -> float:
+) -> Tensor:
     model.train()
     device = accelerator.device
     with accelerator.autocast():
@@ -223,7 +236,7 @@ def _step(
     optimiser.zero_grad()
     accelerator.backward(loss)
     optimiser.step()
-    return float(loss.detach())
+    return loss.detach()
 
 
 def _loss(rms: Tensor, onsets: Tensor | None, batch: Batch, training: Video2RMSTraining) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.checkpoints import load_strictly
+from clapstick.systems.two_stage.shared_batch_norm import SharedBatchNorm1d
 
 Codec = Literal["floored-mu-law", "mu-law", "librosa-mu-law"]
 
@@ -189,7 +190,7 @@ class _Encoder(nn.Module):
             width = config.feature_dim if index == 0 else config.channels
             layers: list[nn.Module] = [
                 _ConvNorm(width, config.channels, config.kernel_size),
-                nn.BatchNorm1d(config.channels),
+                SharedBatchNorm1d(config.channels),
                 nn.ReLU(),
             ]
             if config.upsampling:

@@ -1,0 +1,28 @@
+"""What several processes of one training share out among themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clapstick.protocols.problems import fail
+
+
+def share_of(batch: int, accelerator: Any) -> slice:
+    """Return the part of a batch that belongs to this process.
+
+    Raises
+    ------
+    ClapstickError
+        If the batch cannot be shared out evenly: gradients are averaged over processes, so each must stand for
+        the same number of examples.
+    """
+    processes = accelerator.num_processes
+    if batch % processes:
+        raise fail(
+            "batch does not divide among the processes",
+            "accelerate launch",
+            found=f"a batch of {batch} on {processes} processes",
+            expected="a whole number of examples a process",
+            remedy="Launch another number of processes.",
+        )
+    return slice(accelerator.process_index, None, processes)

@@ -7,19 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nano_two_stage import STAGE_TWO_TRAINING, make_model, make_sounds
 
 from clapstick.metrics.mel_energy import log_mel as energy_log_mel
-from clapstick.protocols.clips import Clip, Onset
 from clapstick.protocols.problems import ClapstickError
-from clapstick.systems.two_stage.audioldm import UNetShape
 from clapstick.systems.two_stage.energy import EnergyRegressor, load_official_energy
 from clapstick.systems.two_stage.envelope import Envelope
-from clapstick.systems.two_stage.mel import log_mel, rms_for_mel, smooth_energy, to_mel_frames
+from clapstick.systems.two_stage.mel import log_mel, smooth_energy, to_mel_frames
 from clapstick.systems.two_stage.official import load_official_rms2sound
 from clapstick.systems.two_stage.rms2sound import (
-    CONFIGS,
     Order,
-    RMS2Sound,
     cross_fade,
     load_rms2sound,
     render,
@@ -27,67 +24,13 @@ from clapstick.systems.two_stage.rms2sound import (
 from clapstick.systems.two_stage.sampling import Sampling, draw
 from clapstick.systems.two_stage.stage_one_windows import window_starts
 from clapstick.systems.two_stage.train_rms2sound import (
-    RMS2SoundTraining,
-    Sound,
-    StepReport,
-    fit_closed_forms,
     train_rms2sound,
 )
 
-NANO = CONFIGS["tiny"].model_copy(
-    update={
-        "name": "nano",
-        "unet": UNetShape(
-            latent_channels=16, widths=(8, 16, 16), heads=(1, 2, 2), layers=1, prompt_dim=16, groups=4
-        ),
-        "window_frames": 64,
-        "fade_frames": 16,
-        "vocabulary": ("hit", "wood"),
-        "sampling": Sampling(steps=3, eta=0.0, guidance=2.0),
-    }
-)
-TRAINING = RMS2SoundTraining(
-    base_steps=4,
-    control_steps=6,
-    batch_size=4,
-    learning_rate=1e-3,
-    save_every=2,
-    validation_clips=0,
-    ema_decay=0.9,
-)
-
-
-def _sounds() -> list[Sound]:
-    rng = np.random.default_rng(0)
-    sounds = []
-    for number in range(4):
-        beat = (np.arange(32_000) % 8000 < 1200) * (0.05 + 0.1 * number)
-        samples = (rng.standard_normal(32_000) * beat).astype(np.float32)
-        clip = Clip(
-            id=str(number),
-            source=str(number),
-            video=Path("none.mp4"),
-            duration_s=2.0,
-            onsets=tuple(Onset(time_s=0.5 * k, material="wood", action="hit") for k in range(4)),
-        )
-        mel = log_mel(torch.from_numpy(samples)[None])[0]
-        sounds.append(Sound(clip, samples, mel, rms_for_mel(samples.astype(float)).astype(np.float32)))
-    return sounds
-
-
-def _model(sounds: list[Sound]) -> RMS2Sound:
-    torch.manual_seed(0)
-    model = RMS2Sound(NANO)
-    fit_closed_forms(model, sounds, 0)
-    return model
-
 
 def _train(out: Path, stop_at: tuple[str, int] | None = None) -> Path:
-    sounds = _sounds()
-    model = _model(sounds)
-
-    def report(progress: StepReport) -> None:
-        pass
+    sounds = make_sounds()
+    model = make_model(sounds)
 
     class KilledError(Exception):
         pass
@@ -103,7 +46,7 @@ def _train(out: Path, stop_at: tuple[str, int] | None = None) -> Path:
         return model.timbre.of_mel(mels)
 
     try:
-        return train_rms2sound(sounds, model, TRAINING, out, seed=5, prompt_of=prompt_of, report=report)
+        return train_rms2sound(sounds, model, STAGE_TWO_TRAINING, out, seed=5, prompt_of=prompt_of)
     except KilledError:
         return out
 
@@ -118,10 +61,10 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, steps: int
 
 
 def test_only_the_controlnet_learns_in_its_phase(tmp_path: Path) -> None:
-    sounds = _sounds()
-    before = _model(sounds)
-    model = _model(sounds)
-    training = TRAINING.model_copy(update={"base_steps": 0})
+    sounds = make_sounds()
+    before = make_model(sounds)
+    model = make_model(sounds)
+    training = STAGE_TWO_TRAINING.model_copy(update={"base_steps": 0})
     assert model.timbre is not None
     encoder = model.timbre
     train_rms2sound(
@@ -134,15 +77,20 @@ def test_only_the_controlnet_learns_in_its_phase(tmp_path: Path) -> None:
 
 def test_another_training_in_the_folder_is_refused(tmp_path: Path) -> None:
     _train(tmp_path, stop_at=("any", 3))
-    sounds = _sounds()
+    sounds = make_sounds()
     with pytest.raises(ClapstickError, match="folder holds another training"):
         train_rms2sound(
-            sounds, _model(sounds), TRAINING, tmp_path, seed=6, prompt_of=lambda mels, chosen: mels[:, 0, :16]
+            sounds,
+            make_model(sounds),
+            STAGE_TWO_TRAINING,
+            tmp_path,
+            seed=6,
+            prompt_of=lambda mels, chosen: mels[:, 0, :16],
         )
 
 
 def test_a_fresh_controlnet_changes_nothing() -> None:
-    model = _model(_sounds()).eval()
+    model = make_model(make_sounds()).eval()
     prompt = torch.zeros(16)
     loud = Envelope(np.full(250, 0.5), 125.0)
     plain, told = (render(model, Order(prompt, envelope, 2.0, 3), prompt) for envelope in (None, loud))
@@ -151,7 +99,7 @@ def test_a_fresh_controlnet_changes_nothing() -> None:
 
 @pytest.mark.parametrize("duration_s", [0.3, 0.64, 1.0, 2.117])
 def test_any_length(duration_s: float) -> None:
-    model = _model(_sounds()).eval()
+    model = make_model(make_sounds()).eval()
     envelope = Envelope(np.full(max(1, int(duration_s * 125)), 0.1), 125.0)
     order = Order(torch.zeros(16), envelope, duration_s, 3)
     for batch in (1, 8):

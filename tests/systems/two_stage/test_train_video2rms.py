@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nano_two_stage import STAGE_ONE, STAGE_ONE_TRAINING, make_examples
 
-from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import ClapstickError
 from clapstick.systems.two_stage.checkpoints import load_strictly, read_checkpoint, save_checkpoint
-from clapstick.systems.two_stage.stage_one_data import Example
 from clapstick.systems.two_stage.stage_one_windows import join_windows, predict
 from clapstick.systems.two_stage.train_video2rms import (
-    TRAININGS,
+    STAGE_ONE_TRAININGS,
     Progress,
     Video2RMSTraining,
     learning_rate,
@@ -23,44 +22,19 @@ from clapstick.systems.two_stage.train_video2rms import (
 )
 from clapstick.systems.two_stage.video2rms import CONFIGS, Video2RMS, Video2RMSConfig, load_official_video2rms
 
-NANO = CONFIGS["tiny"].model_copy(
-    update={
-        "name": "nano",
-        "window_frames": 24,
-        "window_hop_frames": 12,
-        "rms_frames": 100,
-        "feature_dim": 3,
-        "channels": 16,
-        "lstm_hidden": 8,
-        "dropout": 0.1,
-    }
-)
-TRAINING = Video2RMSTraining(clip_s=0.0, epochs=6, batch_size=4, learning_rate=5e-3, validate_every=2)
-
-
-def _examples(count: int = 10) -> list[Example]:
-    """Clips whose first feature is the loudness to come."""
-    rng = np.random.default_rng(4)
-    examples = []
-    for number in range(count):
-        loud = np.repeat(rng.uniform(0, 0.5, 12) * (rng.random(12) < 0.5), 5)[:60]
-        features = np.stack([loud * 4, rng.standard_normal(60), np.ones(60)], axis=1).astype(np.float32)
-        curve = np.interp(np.arange(250) / 125, np.arange(60) / 30, loud)
-        clip = Clip(id=str(number), source=str(number), video=Path("none.mp4"), duration_s=2.0)
-        examples.append(Example(clip, features, curve, (loud > 0).astype(np.float32)))
-    return examples
-
 
 class KilledError(Exception):
     """Stands for a kill."""
 
 
-def _train(out: Path, *, training: Video2RMSTraining = TRAINING, kill_after: int | None = None) -> Path:
+def _train(
+    out: Path, *, training: Video2RMSTraining = STAGE_ONE_TRAINING, kill_after: int | None = None
+) -> Path:
     def report(progress: Progress) -> None:
         if kill_after is not None and progress.epoch > kill_after:
             raise KilledError
 
-    return train_video2rms(_examples(), NANO, training, out, seed=3, report=report)
+    return train_video2rms(make_examples(), STAGE_ONE, training, out, seed=3, report=report)
 
 
 def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
@@ -68,7 +42,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         _train(tmp_path / "killed", kill_after=3)
     config, again, extra = read_checkpoint(_train(tmp_path / "killed"), Video2RMSConfig)
-    assert config == NANO
+    assert config == STAGE_ONE
     assert extra["seed"] == 3
     assert extra["training"]["epochs"] == 6
     assert all(torch.equal(whole[name], again[name]) for name in whole)
@@ -76,8 +50,8 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 def test_it_learns(tmp_path: Path) -> None:
     heard: list[Progress] = []
-    training = TRAINING.model_copy(update={"epochs": 60, "validate_every": 10})
-    train_video2rms(_examples(), NANO, training, tmp_path, seed=3, report=heard.append)
+    training = STAGE_ONE_TRAINING.model_copy(update={"epochs": 60, "validate_every": 10})
+    train_video2rms(make_examples(), STAGE_ONE, training, tmp_path, seed=3, report=heard.append)
     scores = [progress.validation_e_l1 for progress in heard if progress.validation_e_l1 is not None]
     assert scores[-1] < 0.6 * scores[0]
     assert list((tmp_path / "tensorboard").glob("events*"))
@@ -86,11 +60,11 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_another_training_in_the_folder_is_refused(tmp_path: Path) -> None:
     _train(tmp_path)
     with pytest.raises(ClapstickError, match="folder holds another training"):
-        _train(tmp_path, training=TRAINING.model_copy(update={"batch_size": 2}))
+        _train(tmp_path, training=STAGE_ONE_TRAINING.model_copy(update={"batch_size": 2}))
 
 
 def test_no_recording_is_on_both_sides() -> None:
-    examples = _examples()
+    examples = make_examples()
     train, held = split_by_source([*examples, *examples], 0.2)
     assert len(train) == 16
     assert len(held) == 4
@@ -99,9 +73,9 @@ def test_no_recording_is_on_both_sides() -> None:
 
 def test_learning_rates_of_the_papers() -> None:
     # Halved every 100 epochs: 1e-3, then 5e-4 from epoch 100, 2.5e-4 from 200.
-    rates = [learning_rate(TRAININGS["video-foley"], epoch) for epoch in (0, 99, 100, 250)]
+    rates = [learning_rate(STAGE_ONE_TRAININGS["video-foley"], epoch) for epoch in (0, 99, 100, 250)]
     assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 2.5e-4])
-    assert learning_rate(TRAININGS["fol-ai"], 499) == 1e-3
+    assert learning_rate(STAGE_ONE_TRAININGS["fol-ai"], 499) == 1e-3
 
 
 def test_overlaps_by_hand() -> None:
@@ -113,7 +87,7 @@ def test_overlaps_by_hand() -> None:
 @pytest.mark.parametrize("rows", [10, 24, 25, 60, 111])
 def test_any_length_gives_its_frames(rows: int) -> None:
     features = np.zeros((rows, 3), dtype=np.float32)
-    prediction = predict(Video2RMS(NANO), features, rows / 30, where="clip")
+    prediction = predict(Video2RMS(STAGE_ONE), features, rows / 30, where="clip")
     assert prediction.envelope.shape == (round(rows / 30 * 16_000) // 128,)
     assert prediction.onset_logits is not None
     assert prediction.onset_logits.shape == (rows,)
@@ -121,10 +95,10 @@ def test_any_length_gives_its_frames(rows: int) -> None:
 
 
 def test_a_checkpoint_of_another_configuration_is_named(tmp_path: Path) -> None:
-    network = Video2RMS(NANO)
-    save_checkpoint(tmp_path / "nano.safetensors", network.state_dict(), NANO)
+    network = Video2RMS(STAGE_ONE)
+    save_checkpoint(tmp_path / "nano.safetensors", network.state_dict(), STAGE_ONE)
     _, tensors, _ = read_checkpoint(tmp_path / "nano.safetensors", Video2RMSConfig)
-    other = Video2RMS(NANO.model_copy(update={"channels": 8}))
+    other = Video2RMS(STAGE_ONE.model_copy(update={"channels": 8}))
     with pytest.raises(ClapstickError, match=r"another configuration; found encoder.conv"):
         load_strictly(other, tensors, tmp_path / "nano.safetensors")
     with pytest.raises(ClapstickError, match="another kind of network"):

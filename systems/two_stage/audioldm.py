@@ -46,14 +46,14 @@ def make_unet(shape: UNetShape) -> Any:
     )
 
 
-def make_vae(scaling_factor: float) -> Any:
-    """Build the mel VAE: (batch, 1, frames, 64) to (batch, 8, frames / 4, 16)."""
+def make_vae(scaling_factor: float, widths: tuple[int, ...] = (128, 256, 512)) -> Any:
+    """Build the mel VAE of three levels: (batch, 1, frames, 64) to (batch, 8, frames / 4, 16)."""
     make: Any = AutoencoderKL
     return make(
         in_channels=1,
         out_channels=1,
         latent_channels=8,
-        block_out_channels=(128, 256, 512),
+        block_out_channels=widths,
         layers_per_block=2,
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
@@ -61,8 +61,11 @@ def make_vae(scaling_factor: float) -> Any:
     )
 
 
-def make_vocoder() -> Any:
-    """Build the HiFi-GAN: log-mels of shape (batch, frames, 64) to 160 * frames + 32 samples at 16 kHz."""
+def make_vocoder(channels: int = 1024) -> Any:
+    """Build the HiFi-GAN: log-mels of shape (batch, frames, 64) to 160 * frames + 32 samples at 16 kHz.
+
+    `channels` is halved at each of its five upsamplings.
+    """
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     settings: Any = SpeechT5HifiGanConfig
@@ -71,7 +74,7 @@ def make_vocoder() -> Any:
         settings(
             model_in_dim=64,
             sampling_rate=16_000,
-            upsample_initial_channel=1024,
+            upsample_initial_channel=channels,
             upsample_rates=[5, 4, 2, 2, 2],
             upsample_kernel_sizes=[16, 16, 8, 4, 4],
             resblock_kernel_sizes=[3, 7, 11],
@@ -160,6 +163,23 @@ def controlnet_names(names: Iterable[str], *, levels: int = 4, layers: int = 2) 
             renamed[name] = f"mid_zero_conv.{inner.rsplit('.', 1)[1]}"
         else:
             renamed[name] = _unet_name(inner, levels, layers)
+    return renamed
+
+
+def energy_adapter_names(names: Iterable[str]) -> dict[str, str]:
+    """Return official name -> our name of the tensors of ReWaS's energy adapter, ``control_model.`` cut off."""
+    hint = {"input_hint_block.1": "hint.project", "input_hint_block.4": "hint.zero"}
+    renamed = {}
+    for name in names:
+        module, leaf = name.rsplit(".", 1)
+        if module in hint:
+            renamed[name] = f"{hint[module]}.{leaf}"
+        elif name.startswith("zero_convs."):
+            renamed[name] = f"zero_convs.{name.split('.')[1]}.{leaf}"
+        elif name.startswith("middle_block_out."):
+            renamed[name] = f"mid_zero_conv.{leaf}"
+        else:
+            renamed[name] = _unet_name(name, 4, 2)
     return renamed
 
 

@@ -1,4 +1,4 @@
-"""``ControlNetstep300000.pth`` of Video-Foley: one flat file with every network of stage 2 and its CLAP."""
+"""Official stage 2 files of Video-Foley and ReWaS, and AudioLDM's own: every network in one file."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
 
-from clapstick.metrics.embedders.htsat import COMPUTED, TINY
+from clapstick.metrics.embedders.htsat import BASE, COMPUTED, TINY
 from clapstick.metrics.embedders.laion_clap import ClapAudio, ClapText
 from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.audioldm import (
+    UNetShape,
     as_shaped,
     controlnet_names,
+    energy_adapter_names,
     rename,
     unet_names,
     vae_names,
     vocoder_names,
 )
 from clapstick.systems.two_stage.checkpoints import load_strictly
-from clapstick.systems.two_stage.rms2sound import CONFIGS, RMS2Sound, VAECodec
-from clapstick.systems.two_stage.rms_controlnet import RMSControlNet, RMSHint
+from clapstick.systems.two_stage.rms2sound import CONFIGS, RMS2Sound, RMS2SoundConfig, VAECodec
+from clapstick.systems.two_stage.rms_controlnet import RMSControlNet
 
 _UNET = "model.diffusion_model."
-_CONTROL = (f"{_UNET}control_net.", f"{_UNET}control_net_input_projection_list.")
+_CONTROL = ("control_net.", "control_net_input_projection_list.")
 _VAE = "first_stage_model."
 _VOCODER = "first_stage_model.vocoder."
 _CLAP = ("cond_stage_models.0.model.", "cond_stage_model.model.")
 """In the released stage 2, and in AudioLDM's own checkpoints."""
+_ADAPTER = "control_model."
+_AVERAGED = "model_ema."
 _EXPECTED_UNET, _EXPECTED_CONTROL = 690, 332
+_CHANNELS_A_HEAD = 32
 
 
 @dataclass(frozen=True)
@@ -54,15 +60,33 @@ def load_official_rms2sound(path: Path) -> OfficialParts:
         If a group of tensors is missing or incomplete; names it.
     """
     state = _read(path)
-    parts = _load_base(state, path)
-    control = _group(state, _CONTROL, _UNET)
+    parts = _load_base(state, path, CONFIGS["video-foley"])
+    control = _group(state, tuple(_UNET + part for part in _CONTROL), _UNET)
     _require(path, "the RMS-ControlNet", len(control), _EXPECTED_CONTROL)
     load_strictly(parts.model.controlnet, rename(control, controlnet_names(control)), path)
     return parts
 
 
-def load_audioldm_base(path: Path) -> OfficialParts:
-    """Load what a ControlNet is trained on: AudioLDM-S, or the released stage 2 without its ControlNet.
+def load_official_rewas(path: Path) -> OfficialParts:
+    """Load ``audioldm_m_rewas_vggsound.ckpt``.
+
+    Where the file holds a moving average of the U-Net, this is what is taken, as the released code does.
+
+    Raises
+    ------
+    ClapstickError
+        If a group of tensors is missing or incomplete; names it.
+    """
+    state = _read(path)
+    parts = _load_base(state, path, CONFIGS["rewas"])
+    adapter = _group(state, (_ADAPTER,), _ADAPTER)
+    _require(path, "the energy adapter", len(adapter), _EXPECTED_CONTROL)
+    load_strictly(parts.model.controlnet, rename(adapter, energy_adapter_names(adapter)), path)
+    return parts
+
+
+def load_audioldm_base(path: Path, config: RMS2SoundConfig = CONFIGS["video-foley"]) -> OfficialParts:
+    """Load what a ControlNet is trained on: AudioLDM's checkpoint, or a released stage 2 less its ControlNet.
 
     The ControlNet is a fresh copy of the U-Net's encoder, its zero convolutions zero.
 
@@ -71,31 +95,71 @@ def load_audioldm_base(path: Path) -> OfficialParts:
     ClapstickError
         As `load_official_rms2sound`.
     """
-    parts = _load_base(_read(path), path)
-    parts.model.controlnet = RMSControlNet(parts.model.unet, RMSHint(parts.model.config.unet.latent_channels))
+    parts = _load_base(_read(path), path, config)
+    model = parts.model
+    model.controlnet = RMSControlNet(model.unet, model.make_hint())
     return parts
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    flat = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    try:
+        flat = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, UnpicklingError) as error:
+        raise fail(
+            "checkpoint cannot be read",
+            path,
+            found=error,
+            expected="a file of tensors that torch.save wrote",
+            remedy="Download it again.",
+        ) from error
     if not isinstance(flat, dict):
         raise fail("not a checkpoint", path, found=type(flat).__name__, expected="a dictionary of tensors")
     state: dict[str, Tensor] = flat.get("state_dict", flat)
     return state
 
 
-def _load_base(state: Mapping[str, Tensor], path: Path) -> OfficialParts:
-    control = _group(state, _CONTROL, _UNET)
-    unet = {name: tensor for name, tensor in _group(state, (_UNET,), _UNET).items() if name not in control}
+def _load_base(state: Mapping[str, Tensor], path: Path, config: RMS2SoundConfig) -> OfficialParts:
+    """Load everything but the control; sizes are read from the tensors, so any AudioLDM of four levels fits."""
+    unet = {
+        name: tensor for name, tensor in _group(state, (_UNET,), _UNET).items() if not name.startswith(_CONTROL)
+    }
     _require(path, "the U-Net", len(unet), _EXPECTED_UNET)
-    if "scale_factor" not in state:
-        raise fail("checkpoint lacks scale_factor", path, remedy="Download it again.")
-    config = CONFIGS["video-foley"].model_copy(update={"scaling_factor": float(state["scale_factor"])})
-    model = RMS2Sound(config)
-    load_strictly(model.unet, rename(unet, unet_names(unet)), path)
+    for name in ("scale_factor", _ENCODER_WIDTHS.format(0), _VOCODER_WIDTH):
+        if name not in state:
+            raise fail(f"checkpoint lacks {name}", path, remedy="Download it again.")
+    averaged = {name: state[average] for name in unet if (average := _averaged(name)) in state}
+    model = RMS2Sound(_sized(config, state, unet))
+    load_strictly(model.unet, rename(unet | averaged, unet_names(unet)), path)
     load_audioldm_decoder(model, state, path)
     clap = {name: tensor for prefix in _CLAP for name, tensor in _group(state, (prefix,), prefix).items()}
     return OfficialParts(model.eval(), *load_clap(clap, path))
+
+
+def _sized(config: RMS2SoundConfig, state: Mapping[str, Tensor], unet: Mapping[str, Tensor]) -> RMS2SoundConfig:
+    widths = tuple(unet[f"input_blocks.{3 * level + 1}.0.out_layers.3.weight"].shape[0] for level in range(4))
+    shape = UNetShape(
+        latent_channels=unet["input_blocks.0.0.weight"].shape[1],
+        widths=widths,
+        heads=tuple(width // _CHANNELS_A_HEAD for width in widths),
+        prompt_dim=unet["film_emb.weight"].shape[1],
+    )
+    return config.model_copy(
+        update={
+            "unet": shape,
+            "vae_widths": tuple(state[_ENCODER_WIDTHS.format(level)].shape[0] for level in range(3)),
+            "vocoder_channels": state[_VOCODER_WIDTH].shape[0],
+            "scaling_factor": float(state["scale_factor"]),
+        }
+    )
+
+
+_ENCODER_WIDTHS = f"{_VAE}encoder.down.{{}}.block.0.conv1.weight"
+_VOCODER_WIDTH = f"{_VOCODER}conv_pre.weight"
+
+
+def _averaged(name: str) -> str:
+    """Return the name of a U-Net tensor's moving average, which has no dots."""
+    return f"{_AVERAGED}diffusion_model{name.replace('.', '')}"
 
 
 def load_audioldm_decoder(model: RMS2Sound, state: Mapping[str, Tensor], path: Path) -> None:
@@ -114,8 +178,10 @@ def load_audioldm_decoder(model: RMS2Sound, state: Mapping[str, Tensor], path: P
 
 
 def load_clap(tensors: Mapping[str, Tensor], path: Path) -> tuple[ClapAudio, ClapText]:
-    """Load both towers of LAION's CLAP from tensors under LAION's names."""
-    towers: tuple[ClapAudio, ClapText] = (ClapAudio(TINY), ClapText())
+    """Load both towers of LAION's CLAP from tensors under LAION's names; HTSAT-tiny or HTSAT-base."""
+    first = tensors.get("audio_branch.patch_embed.proj.weight")
+    size = BASE if first is not None and first.shape[0] == BASE.width else TINY
+    towers: tuple[ClapAudio, ClapText] = (ClapAudio(size), ClapText())
     for tower, parts in zip(towers, (("audio_branch.", "audio_projection."), _TEXT_PARTS), strict=True):
         own = tower.state_dict()
         held = {name: tensors[name] for name in tensors if name.startswith(parts) and name in own}
@@ -144,5 +210,5 @@ def _require(path: Path, what: str, found: int, expected: int) -> None:
             path,
             found=f"{found} tensors",
             expected=f"{expected} tensors",
-            remedy="Give ControlNetstep300000.pth as released.",
+            remedy="Give the file as released.",
         )

@@ -53,6 +53,8 @@ class RMS2SoundConfig(BaseModel):
     prediction: Prediction = "epsilon"
     scaling_factor: float = 0.9227914214134216
     """Of the VAE; official checkpoints hold their own."""
+    vae_widths: tuple[int, ...] = (128, 256, 512)
+    vocoder_channels: int = 1024
     vocabulary: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
     output_gain: Literal["none", "peak-0.8", "match-rms"] = "none"
@@ -92,9 +94,9 @@ CONFIGS: Mapping[str, RMS2SoundConfig] = {
 class VAECodec(nn.Module):
     """AudioLDM's mel VAE as a codec with scaled latents."""
 
-    def __init__(self, scaling_factor: float) -> None:
+    def __init__(self, scaling_factor: float, widths: tuple[int, ...]) -> None:
         super().__init__()
-        self.vae: Any = make_vae(scaling_factor)
+        self.vae: Any = make_vae(scaling_factor, widths)
 
     def encode(self, mel: Tensor) -> Tensor:
         """Map (batch, frames, 64) to the mean latent, (batch, 8, frames / 4, 16)."""
@@ -115,17 +117,22 @@ class RMS2Sound(nn.Module):
         self.config = config
         self.unet: Any = make_unet(config.unet)
         tiny = config.codec == "patches"
-        self.codec: PatchCodec | VAECodec = PatchCodec() if tiny else VAECodec(config.scaling_factor)
-        self.latent_bins = _TINY_LATENT_BINS if tiny else _LATENT_BINS
-        channels = config.unet.latent_channels
-        hint = (
-            EnergyHint(channels, self.latent_bins, config.unet.widths[0])
-            if config.control == "energy"
-            else RMSHint(channels)
+        self.codec: PatchCodec | VAECodec = (
+            PatchCodec() if tiny else VAECodec(config.scaling_factor, config.vae_widths)
         )
-        self.controlnet = RMSControlNet(self.unet, hint)
-        self.vocoder: Any = GriffinLim() if config.vocoder == "griffin-lim" else make_vocoder()
+        self.latent_bins = _TINY_LATENT_BINS if tiny else _LATENT_BINS
+        self.controlnet = RMSControlNet(self.unet, self.make_hint())
+        self.vocoder: Any = (
+            GriffinLim() if config.vocoder == "griffin-lim" else make_vocoder(config.vocoder_channels)
+        )
         self.timbre = TimbreEncoder(config.vocabulary) if config.prompts == "timbre" else None
+
+    def make_hint(self) -> RMSHint | EnergyHint:
+        """Return a fresh input of the ControlNet, of the configuration's kind."""
+        channels = self.config.unet.latent_channels
+        if self.config.control == "energy":
+            return EnergyHint(channels, self.latent_bins, self.config.unet.widths[0])
+        return RMSHint(channels)
 
     def control_of(self, curves: Tensor) -> Tensor:
         """Turn curves of shape (batch, window_frames) into what the hint takes."""

@@ -7,10 +7,11 @@ import tomllib
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.problems import fail
 
 ENTRY_POINT_GROUP = "clapstick.protocols"
@@ -121,39 +122,7 @@ def read_protocol(path: Path) -> Protocol:
     try:
         return Protocol.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, path) from error
-
-
-def _explain(error: ValidationError, path: Path) -> Exception:
-    unknown_first = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    first = unknown_first[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
-    if first["type"] == "extra_forbidden":
-        model: Any = Protocol
-        for part in location[:-1]:
-            annotation = model.model_fields[part].annotation if part in model.model_fields else None
-            if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-                break
-            model = annotation
-        near = difflib.get_close_matches(location[-1], model.model_fields, n=1, cutoff=0.0)
-        return fail(
-            "unknown protocol key",
-            path,
-            found=key,
-            expected=", ".join(model.model_fields),
-            remedy=f"The nearest valid key is {near[0]}.",
-        )
-    if first["type"] == "missing":
-        return fail(
-            "protocol key is missing", path, expected=key, remedy=f"Add {key}: every value is explicit."
-        )
-    return fail(
-        f"protocol value is not valid: {first['msg']}",
-        path,
-        found=f"{key} = {first['input']!r}",
-        remedy=f"Change {key}.",
-    )
+        raise explain_invalid(error, Protocol, path, "protocol") from error
 
 
 @cache

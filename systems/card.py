@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clapstick.protocols.clips import PromptKind
+from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.problems import fail
 from clapstick.systems.lengths import LengthRule
 
@@ -116,7 +117,7 @@ def read_card(path: Path) -> SystemCard:
     Raises
     ------
     ClapstickError
-        If the file is not TOML, a key is unknown or a value has the wrong form; names the key.
+        If the file is not TOML, a key is unknown (names the nearest valid one) or a value has the wrong form.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -125,12 +126,4 @@ def read_card(path: Path) -> SystemCard:
     try:
         return SystemCard.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise fail(
-            f"system card is not valid: {first['msg']}",
-            path,
-            found=f"{key} = {first['input']!r}",
-            expected=f"keys {', '.join(sorted(SystemCard.model_fields))}",
-            remedy=f"Change {key}.",
-        ) from error
+        raise explain_invalid(error, SystemCard, path, "card") from error

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from clapstick.harness.ablate.sweep import Point, Sweep, Value, explain
+from clapstick.harness.ablate.sweep import Point, Sweep, Value
+from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.problems import fail
 from clapstick.protocols.protocol import PromptRules, Protocol, find_protocol
 from clapstick.systems.registry import find_system
@@ -89,4 +90,4 @@ def _changed(model: Model, changes: Mapping[str, Value], where: str, kind: type[
     try:
         return kind.model_validate(model.model_dump() | dict(changes))
     except ValidationError as error:
-        raise explain(error, kind, where) from error
+        raise explain_invalid(error, kind, where, "sweep") from error

@@ -8,10 +8,10 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.problems import fail
 
 Value = str | int | float | bool
@@ -157,25 +157,4 @@ def find_sweep(name_or_path: str) -> Sweep:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise fail("sweep cannot be read", path, found=error, remedy="Mend the TOML file.") from error
     except ValidationError as error:
-        raise explain(error, Sweep, path) from error
-
-
-def explain(error: ValidationError, model: type[BaseModel], where: object) -> Exception:
-    """Turn a failed validation into a problem that names the key, its value and the nearest valid key."""
-    first: Any = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "the file"
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), model.model_fields, n=1, cutoff=0.0)
-        return fail(
-            "unknown key",
-            where,
-            found=key,
-            expected=", ".join(model.model_fields),
-            remedy=f"The nearest valid key is {near[0]}.",
-        )
-    return fail(
-        f"impossible value: {first['msg']}",
-        where,
-        found=f"{key} = {first.get('input')!r}",
-        remedy=f"Change {key}.",
-    )
+        raise explain_invalid(error, Sweep, path, "sweep") from error

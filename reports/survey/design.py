@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.problems import fail
 
 DESIGN_FOLDER = Path(__file__).parent / "designs"
@@ -217,7 +218,7 @@ def find_design(name_or_path: str, overrides: Sequence[str] = ()) -> Design:
     try:
         return Design.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, path) from error
+        raise explain_invalid(error, Design, path, "design") from error
 
 
 def _replace(values: dict[str, Any], override: str) -> None:
@@ -240,16 +241,3 @@ def _replace(values: dict[str, Any], override: str) -> None:
             raise fail("key is no table", f"--set {override}", found=name, remedy="Check the key.")
         table = inner
     table[last] = value
-
-
-def _explain(error: ValidationError, path: Path) -> Exception:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "the design"
-    if first["type"] == "extra_forbidden":
-        return fail(
-            "unknown design key", path, found=key, remedy="Check the spelling against a built-in design."
-        )
-    if first["type"] == "missing":
-        return fail("design key is missing", path, expected=key, remedy=f"Add {key}: every value is explicit.")
-    found = "" if isinstance(first["input"], dict) else f"{key} = {first['input']!r}"
-    return fail(f"design is not valid: {first['msg']}", path, found=found, remedy=f"Change {key}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.problems import fail
 
 OPTIONS_VARIABLE = "CLAPSTICK_SYSTEMS_FILE"
@@ -84,15 +85,7 @@ def read_options(name: str, path: Path | None = None) -> RuntimeOptions:
     try:
         options = RuntimeOptions.model_validate(tables.get(name, {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise fail(
-            f"systems file is not valid: {first['msg']}",
-            path,
-            found=f"{key} in [{name}]",
-            expected=f"keys {', '.join(sorted(RuntimeOptions.model_fields))}",
-            remedy=f"Change {key}.",
-        ) from error
+        raise explain_invalid(error, RuntimeOptions, f"{path}, [{name}]", "options") from error
     places = {
         key: value.expanduser()
         for key in ("python", "folder", "repository", "weights")

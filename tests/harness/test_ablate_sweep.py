@@ -59,7 +59,7 @@ def test_an_impossible_value_costs_its_own_point():
     found = sweep(grid={"train.epochs": [0, 1]})
     check_keys(found)
     bad, good = (point for point in points_of(found) if point.seed == 0)
-    with pytest.raises(ClapstickError, match=r"small, epochs=0: impossible value.*found epochs = 0"):
+    with pytest.raises(ClapstickError, match=r"small, epochs=0: sweep value is not valid.*found epochs = 0"):
         resolve(found, bad)
     assert resolve(found, good).training.epochs == 1
 
@@ -81,7 +81,7 @@ def test_contradictions_are_refused(changes, message):
 def test_unknown_keys_and_names_are_named(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\nsedes = [1]\n')
-    with pytest.raises(ClapstickError, match=r"unknown key|impossible value"):
+    with pytest.raises(ClapstickError, match=r"unknown sweep key|sweep value is not valid"):
         find_sweep(str(path))
     with pytest.raises(ClapstickError, match=r"no such sweep.*Did you mean bins\?"):
         find_sweep("bin")

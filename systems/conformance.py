@@ -29,7 +29,8 @@ FPS = 25.0
 SHIFT_S = 0.4
 """How much later the flashes of the second video are."""
 SILENT_PEAK = 1e-4
-_ENVELOPE_HZ = 100
+_ENVELOPE_HZ = 1000
+_ENVELOPE_WINDOW_S = 0.01
 _LONGEST_LAG_S = 1.0
 _FOLLOWS = 0.3
 _FLAT_SAMPLES = 4
@@ -334,25 +335,30 @@ def check_time_offset(together: Answers, times_s: NDArray[np.float64]) -> Findin
     offset_s, follows = lag(flashes, one)
     if follows < _FOLLOWS or alike < _FOLLOWS:
         return Finding("time offset", None, f"does not follow the flashes (correlation {follows:.2f})")
-    told = f"{offset_s:+.2f} s against the picture; sound moves {moved_s:+.2f} s with {SHIFT_S:+.2f} s"
+    told = f"{offset_s:+.3f} s against the picture; sound moves {moved_s:+.3f} s with {SHIFT_S:+.3f} s"
     return Finding("time offset", abs(moved_s - SHIFT_S) <= 0.05 and abs(offset_s) <= 0.1, told)
 
 
 def envelope(audio: Audio) -> NDArray[np.float64]:
-    """Return RMS in hops of 10 ms, shape (hops,)."""
-    hop = audio.sample_rate // _ENVELOPE_HZ
-    mono = audio.mono[: audio.samples.shape[0] // hop * hop].astype(np.float64)
-    return np.asarray(np.sqrt((mono.reshape(-1, hop) ** 2).mean(axis=1)))
+    """Return RMS of the 10 ms around each millisecond, shape (milliseconds,); exact at any sample rate."""
+    mono = audio.mono.astype(np.float64)
+    energy = np.concatenate([[0.0], np.cumsum(mono**2)])
+    centres = np.arange(mono.size * _ENVELOPE_HZ // audio.sample_rate) * audio.sample_rate / _ENVELOPE_HZ
+    half = _ENVELOPE_WINDOW_S * audio.sample_rate / 2
+    before, after = (np.interp(centres + side, np.arange(energy.size), energy) for side in (-half, half))
+    return np.sqrt(np.maximum(after - before, 0.0) / (2 * half))
 
 
 def lag(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float]:
     """Return by how many seconds `second` is later than `first`, and their correlation at that lag."""
+    from scipy import signal
+
     count = min(first.size, second.size)
     first, second = first[:count] - first[:count].mean(), second[:count] - second[:count].mean()
     scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
     if scale == 0.0:
         return 0.0, 0.0
-    correlation = np.correlate(second, first, mode="full")
+    correlation = signal.correlate(second, first, mode="full")
     reach = min(round(_LONGEST_LAG_S * _ENVELOPE_HZ), count - 1)
     window = correlation[count - 1 - reach : count + reach]
     best = int(window.argmax())

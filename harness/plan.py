@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clapstick.harness.generate import GenerationTask, ResolvedSystem, generation_tasks
+from clapstick.harness.mounted import mounted_sha256
 from clapstick.harness.provenance import generator_for
 from clapstick.harness.settings import REFERENCE, RunSettings
 from clapstick.harness.statistics import ScoreRequest
@@ -21,7 +21,10 @@ from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.prompts import apply_prompts
 from clapstick.protocols.protocol import Protocol
 from clapstick.protocols.readers.base import find_reader
-from clapstick.systems.registry import FoundSystem, built_in_systems, find_system
+from clapstick.systems.card import ParameterValue
+from clapstick.systems.missing import missing_here
+from clapstick.systems.registry import FoundSystem, built_in_systems, find_entry, find_system
+from clapstick.systems.runtimes.options import RuntimeOptions, read_options
 
 
 @dataclass(frozen=True)
@@ -192,12 +195,30 @@ def resolve_system(settings: RunSettings, found: FoundSystem) -> tuple[ResolvedS
             expected=", ".join(card.parameters) or "none",
             remedy="Correct --set.",
         )
-    if card.runtime in ("docker", "apptainer") and shutil.which(card.runtime) is None:
-        missing.append(
-            Problem(
-                what=f"{card.runtime} is not installed",
-                where=card.name,
-                remedy=f"Install {card.runtime}; `clapstick doctor` says more.",
-            )
-        )
-    return ResolvedSystem(found, {**card.parameters, **given}, weights, hashes), missing
+    parameters = {**card.parameters, **given}
+    if card.runtime == "python":
+        missing.extend(_entry_problems(found))
+    else:
+        options = read_options(card.name)
+        missing.extend(_lacks(found, options, parameters))
+        if not missing:
+            hashes |= mounted_sha256(found, options)
+    return ResolvedSystem(found, parameters, weights, hashes), missing
+
+
+def _entry_problems(found: FoundSystem) -> Sequence[Problem]:
+    try:
+        find_entry(found)
+    except ClapstickError as error:
+        return error.problems
+    return ()
+
+
+def _lacks(
+    found: FoundSystem, options: RuntimeOptions, parameters: Mapping[str, ParameterValue]
+) -> list[Problem]:
+    """Return what a system outside this process needs and is not here; random weights need no checkpoints."""
+    lacks = missing_here(found, options, checkpoints=not parameters.get("random_weights", False))
+    name = found.card.name
+    remedy = f"`clapstick systems show {name}` says more; docs/official-systems.md says how."
+    return [Problem(what=f"lacks {', '.join(lacks)}", where=name, remedy=remedy)] if lacks else []

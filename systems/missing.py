@@ -8,25 +8,26 @@ from pathlib import Path
 from clapstick.protocols.problems import ClapstickError
 from clapstick.systems.registry import FoundSystem
 from clapstick.systems.runtimes import docker
+from clapstick.systems.runtimes.files import sounds_folder
 from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.place import checkout_path
 
 
-def missing_here(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+def missing_here(found: FoundSystem, options: RuntimeOptions, *, checkpoints: bool = True) -> list[str]:
     """Return what a system outside this process lacks here; empty where it can run.
 
-    In-process systems name weights only: whether those are here is the weights registry's to say.
+    In-process systems name weights only: whether those are here is the weights registry's to say. With
+    `checkpoints` false, those of the card are not asked for.
     """
     runtime = options.runtime or found.card.runtime
     if runtime == "python":
         return []
     if runtime == "files":
-        there = options.folder is not None and options.folder.is_dir()
-        return [] if there else ["folder with generated files"]
+        return [] if sounds_folder(found, options).is_dir() else ["folder with generated files"]
     lacks = {"docker": _docker, "apptainer": _apptainer, "env": _env}[runtime](found, options)
     if found.card.repository and not (options.repository or checkout_path(found)).is_dir():
         lacks.append("official code")
-    return lacks + _checkpoints(found, options)
+    return lacks + (_checkpoints(found, options) if checkpoints else [])
 
 
 def _docker(found: FoundSystem, options: RuntimeOptions) -> list[str]:

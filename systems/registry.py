@@ -84,7 +84,12 @@ def find_system(name_or_path: str) -> FoundSystem:
 
 
 def build_system(found: FoundSystem, context: Context) -> System:
-    """Build an in-process system from its card's entry point.
+    """Build an in-process system from its card's entry point; raises as `find_entry`."""
+    return find_entry(found)(context)
+
+
+def find_entry(found: FoundSystem) -> Callable[[Context], System]:
+    """Return the function that builds an in-process system.
 
     The entry is ``package.module:function``, or ``file.py:function`` with a file beside the card.
 
@@ -105,14 +110,22 @@ def build_system(found: FoundSystem, context: Context) -> System:
         )
     try:
         build: Callable[[Context], System] = getattr(_load(module_name, found.folder), function_name)
-    except (ImportError, AttributeError, OSError, SyntaxError) as error:
+    except Exception as error:  # whatever the module does while it is imported
         raise fail(
             "entry point does not import",
             found.card.name,
-            found=f"{entry}: {error}",
+            found=f"{entry}: {type(error).__name__}: {error}",
             remedy="Correct the entry, or install what the system needs.",
         ) from error
-    return build(context)
+    if not callable(build):
+        raise fail(
+            "entry point is no function",
+            found.card.name,
+            found=f"{entry}: {type(build).__name__}",
+            expected="a function that takes a Context",
+            remedy="Correct the entry.",
+        )
+    return build
 
 
 def _load(module_name: str, folder: Path) -> ModuleType:

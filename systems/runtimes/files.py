@@ -10,24 +10,34 @@ from clapstick.protocols.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, read_audio
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.systems.base import NativeOutput
 from clapstick.systems.card import SystemCard
+from clapstick.systems.registry import FoundSystem
+from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.results import FailedClip, Generated
+
+SOUNDS = "sounds"
+"""Where a system of files keeps them, beside its card, unless the user's systems file names another folder."""
+
+
+def sounds_folder(found: FoundSystem, options: RuntimeOptions) -> Path:
+    """Return the folder with a system's generated files, whether or not it is there."""
+    return options.folder or found.folder / SOUNDS
 
 
 def read_folder(
-    card: SystemCard, folder: Path | None, clips: Sequence[Clip], on_result: Callable[[Generated], None]
+    card: SystemCard, folder: Path, clips: Sequence[Clip], on_result: Callable[[Generated], None]
 ) -> list[FailedClip]:
     """Hand over the file of each clip, found by the clip's id or file stem.
 
     Raises
     ------
     ClapstickError
-        If no folder is named or it is not there.
+        If the folder is not there.
     """
-    if folder is None or not folder.is_dir():
+    if not folder.is_dir():
         raise fail(
             "folder with generated files is missing",
             card.name,
-            found=folder or "no folder named",
+            found=folder,
             expected=f'folder = "..." in [{card.name}], with <clip id>.wav or .mp4',
             remedy=card.card_note or "Add it to the systems file, see docs/official-systems.md.",
         )

@@ -35,16 +35,13 @@ from clapstick.systems.registry import FoundSystem
 from clapstick.systems.runner_protocol import JOB_NAME, Done, Failed, Job, JobClip
 from clapstick.systems.runtimes import apptainer, docker, env
 from clapstick.systems.runtimes.collect import as_problem, read_output, remove
-from clapstick.systems.runtimes.files import read_folder
+from clapstick.systems.runtimes.files import read_folder, sounds_folder
 from clapstick.systems.runtimes.log import last_lines
 from clapstick.systems.runtimes.options import RuntimeOptions, read_options
 from clapstick.systems.runtimes.place import Inside, Place
 from clapstick.systems.runtimes.results import FailedClip, Generated
 from clapstick.systems.runtimes.staging import StagedClip, stage_clips
 from clapstick.systems.runtimes.supervise import Ending, Process, supervise
-
-SOUNDS = "sounds"
-"""Where a system of files keeps them, beside its card, unless the user's systems file names another folder."""
 
 _MOST_FALLS_IN_A_ROW = 5
 
@@ -76,7 +73,7 @@ def run_out_of_process(
     options = options or read_options(card.name)
     runtime = options.runtime or card.runtime
     if runtime == "files":
-        return read_folder(card, options.folder or found.folder / SOUNDS, clips, on_result)
+        return read_folder(card, sounds_folder(found, options), clips, on_result)
     if runtime not in _STARTS:
         raise fail(
             "system does not run outside this process",

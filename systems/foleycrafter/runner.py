@@ -13,27 +13,35 @@ RATE = 16000
 
 
 def load(job):
-    if job.parameters["random_weights"]:
-        raise RuntimeError("random weights are not to be had: the network's shape comes with Auffusion's files")
+    random = job.parameters["random_weights"]
     if job.weights is not None:
         os.environ["HF_HOME"] = str(job.weights / "huggingface")
     if job.device == "cpu":
         clapstick_trial.cuda_on_cpu()
-    for name in ("semantic/semantic_adapter.bin", "temporal_adapter.ckpt", "timestamp_detector.pth.tar"):
-        job.weight(name)
+    if not random:
+        for name in ("semantic/semantic_adapter.bin", "temporal_adapter.ckpt", "timestamp_detector.pth.tar"):
+            job.weight(name)
     job.enter_repository()
     import inference
 
-    inference.snapshot_download = lambda name, **_: str(job.weights)
-    inference.AudioFileClip = inference.VideoFileClip = NoVideo
     config = types.SimpleNamespace(
-        pretrain=str(job.weight("auffusion")),
-        ckpt=str(job.weights),
+        pretrain="" if random else str(job.weight("auffusion")),
+        ckpt=str(job.weights or ""),
         device=job.device,
         semantic_scale=float(job.parameters["semantic_scale"]),
         temporal_scale=float(job.parameters["temporal_scale"]),
         nprompt=str(job.parameters["negative_prompt"]),
     )
+    inference.snapshot_download = lambda name, **_: str(job.weights)
+    inference.AudioFileClip = inference.VideoFileClip = NoVideo
+    if random:
+        from random_networks import use_random_networks
+
+        use_random_networks(inference, job.clips[0].scratch.parent / "tokenizer")
+    else:
+        # The script hands its --pretrain on to nobody: networks would come from the hub's name.
+        build = inference.build_foleycrafter
+        inference.build_foleycrafter = lambda: build(config.pretrain)
     return job, inference, config, inference.build_models(config)
 
 
@@ -67,7 +75,7 @@ def make(model, clip):
         return pipe(**{**named, "num_inference_steps": steps})
 
     inference.run_inference(config, asked, vocoder, detector)
-    return kit.Sound(written[0], RATE)
+    return kit.Sound(written[0].astype("float32") / 32768, RATE)  # it is 16-bit
 
 
 if __name__ == "__main__":

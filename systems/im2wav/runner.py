@@ -10,6 +10,8 @@ import clapstick_trial
 
 SAMPLES, RATE, FRAMES = 65536, 16000, 122
 FILES = {"vq": "im2wav/vqvae.tar", "low": "im2wav/low.tar", "up": "im2wav/up.tar"}
+RANDOM_SHAPE = {"prior_depth": 3, "prior_width": 64}
+"""Of the transformers where weights are random, instead of 48 layers of 1,024 units: tokens come one by one."""
 
 
 def load(job):
@@ -17,25 +19,49 @@ def load(job):
 
     if job.device == "cpu":
         clapstick_trial.cuda_on_cpu()
-    if job.parameters["random_weights"]:
-        raise RuntimeError(
-            "random weights are not to be had: the networks' shapes are in the checkpoints alone"
-        )
     kit.stub_modules("wav2clip", "sounddevice")
     repository = job.enter_repository("models")
     os.chdir(str(repository / "models"))
     import clip
     from im2wav_utils import get_model_from_checkpoint, get_model_from_checkpoint_prior
     from models import sample
+    from models.utils import dist_adapter
 
+    dist_adapter.is_available = lambda: False  # one process; the official script starts MPI
     device = torch.device(job.device)
     sample.device = device
     sample.hps = {"total_sample_length": SAMPLES}
+    if job.parameters["random_weights"]:
+        return job, sample, random_priors(device), random_eyes(clip), clip.clip._transform(224)
     codec = get_model_from_checkpoint(str(job.weight(FILES["vq"])), device)
     low = get_model_from_checkpoint_prior(str(job.weight(FILES["low"])), codec, device)
     high = get_model_from_checkpoint_prior(str(job.weight(FILES["up"])), codec, device)
     eyes, prepare = clip.load(str(job.weight("ViT-B-32.pt")), device=device)
     return job, sample, [high, low], eyes.eval(), prepare
+
+
+def random_priors(device):
+    """The networks of the training commands in the official README, but for the size of the transformers."""
+    from models.hparams import setup_hparams
+    from models.make_models import make_prior, make_vqvae
+
+    def shape(names, **more):
+        more.update(sample_length=SAMPLES, train=False)
+        return setup_hparams("small_multi_level_vqvae" + names, more)
+
+    codec = make_vqvae(shape(""), device)
+    same = {"prior": True, "labels": True, "clip_emb": True, "levels": 2, **RANDOM_SHAPE}
+    low = shape(
+        ",small_labelled_prior", level=1, n_ctx=2048, video_clip_emb=True, class_free_guidance_prob=0.5, **same
+    )
+    high = shape(",small_upsampler", level=0, n_ctx=8192, **same)
+    return [make_prior(high, codec, device), make_prior(low, codec, device)]
+
+
+def random_eyes(clip):
+    """ViT-B/32 of CLIP; its text tower is not used and has one layer."""
+    eyes = clip.model.CLIP(512, 224, 12, 768, 32, 77, 49408, 512, 8, 1)
+    return eyes.float().eval()
 
 
 def make(model, clip):

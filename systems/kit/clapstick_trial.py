@@ -44,18 +44,18 @@ def cuda_on_cpu() -> None:
         setattr(torch, name, made)
 
 
+def single_precision(network: Any) -> None:
+    """Let a network take what was halved for the autocast of CUDA on the CPU: its inputs become float32."""
+    network.register_forward_pre_hook(lambda _, inputs: tuple(one.float() for one in inputs))
+
+
 def random_roberta(folder: Path) -> None:
     """Stand in for ``roberta-base``: a tokenizer that knows bytes alone, and a model with random weights."""
     import transformers
 
-    folder.mkdir(parents=True, exist_ok=True)
-    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    printable = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256))]
-    tokens += printable + [chr(256 + index) for index in range(256 - len(printable))]
-    vocabulary = {token: index for index, token in enumerate(tokens)}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    tokenizer = transformers.RobertaTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    files = _write_byte_vocabulary(folder, special + _byte_alphabet())
+    tokenizer = transformers.RobertaTokenizer(*files, model_max_length=512)
     config = transformers.RobertaConfig(
         vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, num_hidden_layers=12, pad_token_id=1
     )
@@ -63,6 +63,29 @@ def random_roberta(folder: Path) -> None:
     transformers.AutoTokenizer.from_pretrained = lambda *_, **__: tokenizer
     transformers.RobertaConfig.from_pretrained = lambda *_, **__: config
     transformers.RobertaModel.from_pretrained = lambda *_, **__: transformers.RobertaModel(config)
+
+
+def byte_clip_tokenizer(folder: Path) -> Any:
+    """Stand in for CLIP's tokenizer: it knows bytes alone."""
+    import transformers
+
+    alphabet = _byte_alphabet()
+    tokens = alphabet + [one + "</w>" for one in alphabet] + ["<|startoftext|>", "<|endoftext|>"]
+    return transformers.CLIPTokenizer(*_write_byte_vocabulary(folder, tokens), model_max_length=77)
+
+
+def _byte_alphabet() -> list[str]:
+    """Return the printable character that byte-pair encodings write for each of the 256 bytes."""
+    printable = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256))]
+    return printable + [chr(256 + index) for index in range(256 - len(printable))]
+
+
+def _write_byte_vocabulary(folder: Path, tokens: list[str]) -> tuple[str, str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
+    vocabulary.write_text(json.dumps({token: index for index, token in enumerate(tokens)}), encoding="utf-8")
+    merges.write_text("#version: 0.2\n", encoding="utf-8")
+    return str(vocabulary), str(merges)
 
 
 def old_torchaudio() -> None:

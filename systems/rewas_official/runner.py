@@ -56,6 +56,8 @@ def load(job):
     synchformer.model.params.vfeat_extractor.is_trainable = False
     _, network = encoder_utils.get_model(synchformer, torch.device(job.device))
     kit.fill(job, network, SYNCHFORMER + ".pt", "model")
+    if job.device == "cpu":
+        clapstick_trial.single_precision(network.vfeat_extractor)
     phi = Phi()
     if not random:
         state = kit.load_checkpoint(job, "phi_vggsound.ckpt")

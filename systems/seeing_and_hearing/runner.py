@@ -11,17 +11,22 @@ import clapstick_trial
 
 
 def load(job):
-    if job.parameters["random_weights"]:
-        raise RuntimeError("random weights are not to be had: the network's shape comes with AudioLDM's files")
     if job.device == "cpu":
         clapstick_trial.cuda_on_cpu()
     folder = job.enter_repository("v2a") / "v2a"
-    # ImageBind is looked for in .checkpoints of the working folder.
-    work = job.clips[0].scratch.parent / "work"
+    random = job.parameters["random_weights"]
+    # The vocabulary of ImageBind and its checkpoint are looked for beneath the working folder.
+    work = job.clips[0].scratch.parent / "work" / "imagebind"
     (work / ".checkpoints").mkdir(parents=True)
-    (work / ".checkpoints" / "imagebind_huge.pth").symlink_to(job.weight("imagebind_huge.pth"))
-    (work / "bpe").symlink_to(folder / "bpe")
-    os.chdir(str(work))
+    (work / "bpe").symlink_to(folder / "imagebind" / "bpe")
+    if not random:
+        (work / ".checkpoints" / "imagebind_huge.pth").symlink_to(job.weight("imagebind_huge.pth"))
+    os.chdir(str(work.parent))
+    kit.alias_module("torchvision.transforms.functional_tensor", "torchvision.transforms._functional_tensor")
+    if random:
+        from random_networks import random_pipeline
+
+        return job, random_pipeline(job).to(job.device)
     from audioldm.models.unet import UNet2DConditionModel
     from audioldm.pipelines.pipeline_audioldm import AudioLDMPipeline
 

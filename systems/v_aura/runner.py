@@ -13,13 +13,13 @@ TOKENS_A_SECOND, CONTEXT_S, STRIDE_S = 86, 2.56, 0.64
 
 
 def load(job):
-    if job.parameters["random_weights"]:
-        raise RuntimeError("random weights are not to be had: the codec's shape comes with its download")
     import torch
 
     if job.device == "cpu":
         clapstick_trial.cuda_on_cpu()
     job.enter_repository()
+    if job.parameters["random_weights"]:
+        return job, random_model(job)
     from models.vaura_model import VAURAModel
     from omegaconf import OmegaConf
 
@@ -33,6 +33,38 @@ def load(job):
     model = VAURAModel.load_from_checkpoint(checkpoint, hparams_file=str(path), map_location=device)
     model.sampler.audio_tokens_per_video_frame = 7
     return job, model.eval()
+
+
+def random_model(job):
+    """The networks of the official experiment, the transformer with one layer instead of 24."""
+    import dac
+    from models.vaura_model import VAURAModel
+    from omegaconf import OmegaConf
+
+    clapstick_trial.old_torchvision()
+    codec = dac.DAC(sample_rate=RATE)
+    dac.utils.download = lambda **_: None
+    dac.DAC.load = lambda _: codec
+
+    def part(name):
+        return OmegaConf.to_container(OmegaConf.load(str(job.repository / "configs" / "modules" / name)))
+
+    eyes, sampler = part("feature_extractors/avclip_vggsound.yaml"), part("samplers/llama_9cbs.yaml")
+    eyes["params"]["ckpt_path"] = None
+    sampler["params"]["num_layers"] = 1
+    model = VAURAModel(
+        feature_extractor_config=eyes,
+        audio_encoder_config=part("audio_codecs/dac_8kbps_wrapper.yaml"),
+        sampler_config=sampler,
+        visual_bridge_config=part("bridges/dummy_bridge.yaml"),
+        pattern_provider_config=part("codebook_patterns/delayed_9cbs.yaml"),
+        freeze_feature_extractor=True,
+        flatten_vis_feats=True,
+    )
+    model.sampler.audio_tokens_per_video_frame = 7
+    if job.device == "cpu":
+        codec.float()
+    return model.to(job.device).eval()
 
 
 def make(model, clip):

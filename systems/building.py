@@ -95,8 +95,28 @@ def _require_commit(folder: Path, commit: str) -> None:
         )
 
 
-def build_image(found: FoundSystem, options: RuntimeOptions, say: Callable[[str], None]) -> str:
+def build_image(
+    found: FoundSystem,
+    options: RuntimeOptions,
+    say: Callable[[str], None],
+    *,
+    base: str | None = None,
+    network: str | None = None,
+) -> str:
     """Build the image of a system from the Dockerfile in its folder; return the image's name.
+
+    Parameters
+    ----------
+    found : FoundSystem
+        The system.
+    options : RuntimeOptions
+        Which engine, and the image's name where it is not the usual one.
+    say : callable
+        Takes each line of the build.
+    base : str, optional
+        Image to build on instead of the Dockerfile's ``BASE``: a mirror's, or one for another GPU or processor.
+    network : str, optional
+        Network of the build's steps, ``host`` where the engine has no bridge; None for the engine's own.
 
     Raises
     ------
@@ -117,7 +137,14 @@ def build_image(found: FoundSystem, options: RuntimeOptions, say: Callable[[str]
     client = docker.connect(options)
     lines: list[str] = []
     try:
-        for event in client.api.build(path=str(found.folder), tag=image, rm=True, decode=True):
+        for event in client.api.build(
+            path=str(found.folder),
+            tag=image,
+            buildargs={"BASE": base} if base else {},
+            network_mode=network,
+            rm=True,
+            decode=True,
+        ):
             text = str(event.get("stream") or event.get("error") or "").strip()
             if text:
                 lines.append(text)

@@ -79,6 +79,10 @@ def build(
         Path | None, typer.Option(help="Clone the official code from this folder instead of the network.")
     ] = None,
     code_only: Annotated[bool, typer.Option("--code-only", help="Leave the image out.")] = False,
+    base: Annotated[str | None, typer.Option(help="Build on this image instead of the Dockerfile's.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Network of the build's steps: host, where the engine has no bridge.")
+    ] = None,
 ) -> None:
     """Clone a system's official code at its pinned commit and build its image. Example: clapstick systems build diff-foley"""  # noqa: E501
     from clapstick.systems.building import build_image, fetch_code
@@ -88,6 +92,7 @@ def build(
     found = find_system(name)
     note(f"official code: {fetch_code(found, None if mirror is None else str(mirror.resolve()))}")
     if not code_only:
-        note(f"image: {build_image(found, read_options(found.card.name), note)}")
+        options = read_options(found.card.name)
+        note(f"image: {build_image(found, options, note, base=base, network=network)}")
     for checkpoint in found.card.checkpoints:
         note(f"checkpoint to fetch yourself: {checkpoint.path} from {checkpoint.source}")

@@ -19,11 +19,13 @@ import pytest
 
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import ClapstickError
+from clapstick.systems.building import build_image
 from clapstick.systems.card import SystemCard
 from clapstick.systems.registry import FoundSystem
 from clapstick.systems.runtimes import docker as runtime
 from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.place import Place
+from tests.systems.runtimes.conftest import write_system
 
 IMAGE = "clapstick-test-python"
 MIB = 1024**2
@@ -276,6 +278,53 @@ def test_half_the_clips_and_others_besides(run_contained: Run, clips: list[Clip]
     assert list(named(failed)) == [None, "clip c", "clip d"]
     assert "'other', which was not asked for" in named(failed)[None]
     assert "without an answer" in named(failed)["clip d"]
+
+
+DOCKERFILE = """
+ARG BASE=nobody/has-this-image:1
+FROM ${BASE}
+RUN ["python", "-c", "open('/usr/local/lib/made.py', 'w').write('LEVEL = 0.125')"]
+RUN ["python", "-c", "%s"]
+ENV PYTHONPATH=/usr/local/lib
+"""
+
+
+def test_image_is_built_from_the_systems_dockerfile_and_runs(
+    run_stub: Run, engine: str, clips: list[Clip], tmp_path: Path
+) -> None:
+    body = """
+    sys.path.insert(0, "/usr/local/lib")
+    import made
+    def make(job, clip):
+        return tone(clip, made.LEVEL)
+    """
+    found = write_system(tmp_path / "system", body, runtime="docker")
+    (found.folder / "Dockerfile").write_text(DOCKERFILE % "print('a step')")
+    options = RuntimeOptions(docker_host=engine, image="clapstick-test-built")
+    lines: list[str] = []
+    assert build_image(found, options, lines.append, base=IMAGE) == "clapstick-test-built"
+    assert "a step" in lines
+    results, failed = run_stub(
+        body,
+        clips[:1],
+        runtime="docker",
+        docker_host=engine,
+        image="clapstick-test-built",
+        start_timeout_s=60.0,
+    )
+    assert failed == []
+    np.testing.assert_array_equal(results[0].output.audio.samples, np.full((8000, 1), 0.125))
+
+
+def test_build_that_fails_tells_its_last_lines(engine: str, tmp_path: Path) -> None:
+    found = write_system(tmp_path / "system", "", runtime="docker")
+    (found.folder / "Dockerfile").write_text(DOCKERFILE % "raise SystemExit('no such package')")
+    options = RuntimeOptions(docker_host=engine)
+    with pytest.raises(ClapstickError, match=r"image does not build.*no such package"):
+        build_image(found, options, lambda _: None, base=IMAGE)
+    (found.folder / "Dockerfile").unlink()
+    with pytest.raises(ClapstickError, match="has no Dockerfile"):
+        build_image(found, options, lambda _: None)
 
 
 def test_missing_image_says_how_to_build_it(run_stub: Run, engine: str, clips: list[Clip]) -> None:

@@ -346,7 +346,7 @@ def envelope(audio: Audio) -> NDArray[np.float64]:
     centres = np.arange(mono.size * _ENVELOPE_HZ // audio.sample_rate) * audio.sample_rate / _ENVELOPE_HZ
     half = _ENVELOPE_WINDOW_S * audio.sample_rate / 2
     before, after = (np.interp(centres + side, np.arange(energy.size), energy) for side in (-half, half))
-    return np.sqrt(np.maximum(after - before, 0.0) / (2 * half))
+    return np.asarray(np.sqrt(np.maximum(after - before, 0.0) / (2 * half)))
 
 
 def lag(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float]:

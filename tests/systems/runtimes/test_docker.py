@@ -48,7 +48,7 @@ def engine() -> Iterator[str]:
         daemon = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait_for(host, daemon, root / "log.txt")
-        _import_python(host)
+        import_python(host)
         yield host
     finally:
         daemon.terminate()
@@ -70,7 +70,7 @@ def _wait_for(host: str, daemon: subprocess.Popen[bytes], log: Path) -> None:
     pytest.skip("no engine can be had: dockerd does not answer within 30 s")
 
 
-def _import_python(host: str) -> None:
+def import_python(host: str) -> None:
     """Make an image of this Python and the libraries that it is linked with."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     prefix = Path(sys.base_prefix)

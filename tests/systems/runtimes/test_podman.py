@@ -1,0 +1,104 @@
+"""A system behind podman's Docker-compatible socket, on a service that this test starts and ends itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clapstick.protocols.clips import Clip
+from clapstick.protocols.problems import ClapstickError
+from clapstick.systems.runtimes import docker as runtime
+from clapstick.systems.runtimes.options import RuntimeOptions
+from tests.systems.runtimes.test_docker import IMAGE, MIB, import_python
+
+Run = Callable[..., tuple[list[Any], list[Any]]]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """The socket of a podman service of our own, with an image that holds Python and nothing else."""
+    podman = shutil.which("podman")
+    if podman is None:
+        pytest.skip("podman is not installed")
+    if shutil.which("catatonit") is None:
+        pytest.skip("catatonit, podman's init, is not installed")
+    if os.getuid() != 0:
+        pytest.skip("podman without root needs a user's own set-up")
+    root = Path(tempfile.mkdtemp(prefix="clapstick-podman-"))
+    host = f"unix://{root}/podman.sock"
+    command = [podman, "--root", f"{root}/data", "--runroot", f"{root}/run", "--storage-driver", "vfs"]
+    command += ["--cgroup-manager", "cgroupfs", "system", "service", "--time", "0", host]
+    with (root / "log.txt").open("wb") as log:
+        started = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(host, started, root / "log.txt")
+        import_python(host)
+        yield host
+    finally:
+        started.terminate()
+        started.wait(timeout=60)
+        subprocess.run(["umount", "--recursive", "--quiet", f"{root}/data"], check=False, capture_output=True)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _wait_for(host: str, started: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if started.poll() is not None:
+            break
+        try:
+            runtime.connect(RuntimeOptions(docker_host=host)).close()
+        except ClapstickError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.skip(f"no podman service can be had: {log.read_text()[-300:]}")
+
+
+def test_podmans_socket_runs_a_system_behind_the_same_walls(
+    run_stub: Run, service: str, clips: list[Clip]
+) -> None:
+    results, failed = run_stub(
+        """
+        import socket
+        def attempt(deed):
+            try:
+                return deed()
+            except OSError as error:
+                return type(error).__name__
+        def make(job, clip):
+            if clip.id == "c000001w0":
+                os._exit(3)
+            sound = tone(clip)
+            sound.warnings = [repr(answer) for answer in (
+                attempt(lambda: socket.create_connection(("1.1.1.1", 53), timeout=3)),
+                attempt(lambda: open("/job/x", "w")),
+                attempt(lambda: open("/usr/x", "w")),
+                sorted(os.listdir("/sys/class/net")),
+                os.getuid(),
+            )]
+            return sound
+        """,
+        clips[:3],
+        runtime="docker",
+        docker_host=service,
+        image=IMAGE,
+        memory_bytes=256 * MIB,
+        processes=64,
+        start_timeout_s=60.0,
+        clip_timeout_s=30.0,
+    )
+    assert [result.clip.id for result in results] == ["clip a", "clip c"]
+    assert [one.clip.id for one in failed if one.clip] == ["clip b"]
+    network, job, root, interfaces, user = results[0].output.warnings
+    assert network == "'OSError'"
+    assert (job, root) == ("'OSError'", "'OSError'")
+    assert interfaces == "['lo']"
+    assert user == "65534"

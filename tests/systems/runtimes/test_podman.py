@@ -36,8 +36,11 @@ def service() -> Iterator[str]:
     host = f"unix://{root}/podman.sock"
     command = [podman, "--root", f"{root}/data", "--runroot", f"{root}/run", "--storage-driver", "vfs"]
     command += ["--cgroup-manager", "cgroupfs", "system", "service", "--time", "0", host]
+    # Its own default, 1,048,576 open files, is more than some machines grant even root.
+    (root / "containers.conf").write_text('[containers]\ndefault_ulimits = ["nofile=4096:4096"]\n')
+    environment = os.environ | {"CONTAINERS_CONF": str(root / "containers.conf")}
     with (root / "log.txt").open("wb") as log:
-        started = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        started = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
     try:
         _wait_for(host, started, root / "log.txt")
         import_python(host)

@@ -81,10 +81,14 @@ def to_mel_frames(envelope: NDArray[np.float64], frames: int, envelope_rate: flo
     Source: jnwnlee/video-foley@0afd45a, util.py, interpolate_rms_for_rms2sound: 1250 values become 1000, and
     24 zeros are put after them.
     """
-    mel_rate = SAMPLE_RATE / HOP
-    sounding = min(frames, math.floor(envelope.size / envelope_rate * mel_rate + 1e-6))
-    at = np.floor(np.arange(sounding) * (envelope_rate / mel_rate) + 1e-9).astype(int)
-    return np.pad(envelope[np.minimum(at, envelope.size - 1)], (0, frames - sounding))
+    sounding = min(frames, math.floor(envelope.size / envelope_rate * SAMPLE_RATE / HOP + 1e-6))
+    return np.pad(held_at(envelope, sounding, envelope_rate), (0, frames - sounding))
+
+
+def held_at(envelope: NDArray[np.float64], frames: int, envelope_rate: float) -> NDArray[np.float64]:
+    """Bring an envelope to one value a mel frame, by the nearest earlier value; its last value is held."""
+    at = np.floor(np.arange(frames) * (envelope_rate * HOP / SAMPLE_RATE) + 1e-9).astype(int)
+    return np.asarray(envelope[np.minimum(at, envelope.size - 1)])
 
 
 ENERGY_FRAMES = 512

@@ -18,15 +18,16 @@ from clapstick.systems.two_stage.checkpoints import load_strictly, read_checkpoi
 from clapstick.systems.two_stage.envelope import Envelope
 from clapstick.systems.two_stage.mel import (
     BINS,
+    FLOOR,
     FRAMES_PER_LATENT,
     HOP,
     SAMPLE_RATE,
-    smooth_energy,
+    held_at,
     to_mel_frames,
 )
 from clapstick.systems.two_stage.rms_controlnet import EnergyHint, RMSControlNet, RMSHint, controlled_unet
-from clapstick.systems.two_stage.sampling import Prediction, Sampling, draw
-from clapstick.systems.two_stage.stage_one_windows import window_starts
+from clapstick.systems.two_stage.sampling import Branch, Prediction, Sampling, draw
+from clapstick.systems.two_stage.stage_one_windows import smaller_batch, window_starts
 from clapstick.systems.two_stage.tiny_codec import GriffinLim, PatchCodec, TimbreEncoder, mu_law_control
 
 MEL_RATE = SAMPLE_RATE / HOP
@@ -45,7 +46,8 @@ class RMS2SoundConfig(BaseModel):
     vocoder: Literal["hifi-gan", "griffin-lim"] = "hifi-gan"
     prompts: Literal["clap", "timbre"] = "clap"
     control: Literal["rms", "mu-law-rms", "energy"] = "rms"
-    """What the hint is told: amplitudes, amplitudes through mu-law, or the mean log-mel."""
+    """What the hint is told: amplitudes, amplitudes through mu-law, or the mean log-mel, whose exponential is
+    the envelope then."""
     window_frames: int = Field(multiple_of=32)
     """Mel frames of a window; AudioLDM's U-Net halves a quarter of it three times."""
     fade_frames: int = Field(ge=0)
@@ -72,6 +74,16 @@ CONFIGS: Mapping[str, RMS2SoundConfig] = {
             window_frames=512,
             fade_frames=12,
             sampling=Sampling(guidance=3.0, guided="prompt-and-control"),
+        ),
+        RMS2SoundConfig(
+            name="rewas-tiny",
+            unet=UNetShape(widths=(32, 64, 96, 160), heads=(1, 2, 3, 5)),
+            control="energy",
+            window_frames=512,
+            fade_frames=12,
+            vae_widths=(32, 64, 96),
+            vocoder_channels=64,
+            sampling=Sampling(steps=20, guidance=3.0, guided="prompt-and-control"),
         ),
         RMS2SoundConfig(
             name="tiny",
@@ -148,15 +160,23 @@ class RMS2Sound(nn.Module):
         return samples.reshape(latents.shape[0], -1)[:, : self.config.window_frames * HOP]
 
     def predict(
-        self, sample: Tensor, timestep: Tensor, prompts: Tensor, nulls: Tensor, control: Tensor | None,
-        *, prompted: bool, controlled: bool,
-    ) -> Tensor:  # fmt: skip
-        """Predict noise or velocity with or without prompt and control; no control at all where it is None."""
-        told = prompts if prompted else nulls
-        steps = timestep.expand(sample.shape[0])
-        given = control if controlled or control is None else torch.zeros_like(control)
-        residuals = None if given is None else self.controlnet(sample, steps, given, told)
-        return controlled_unet(self.unet, sample, steps, told, residuals)
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        prompts: Tensor,
+        nulls: Tensor,
+        control: Tensor | None,
+        branches: Sequence[Branch],
+    ) -> Tensor:
+        """Predict noise or velocity in each branch; no control at all where it is None."""
+        told = torch.cat([prompts if branch.prompted else nulls for branch in branches])
+        steps = timestep.expand(sample.shape[0]).repeat(len(branches))
+        many = sample.repeat(len(branches), 1, 1, 1)
+        if control is None:
+            return controlled_unet(self.unet, many, steps, told, None)
+        silent = torch.zeros_like(control)
+        given = torch.cat([control if branch.controlled else silent for branch in branches])
+        return controlled_unet(self.unet, many, steps, told, self.controlnet(many, steps, given, told))
 
 
 @dataclass(frozen=True)
@@ -200,17 +220,24 @@ def render(
     sampling : Sampling, optional
         In place of the configuration's.
     batch : int
-        Windows at once; halved, with a warning, where the GPU's memory does not suffice.
+        Windows at once; halved, with a warning, where the GPU's memory does not suffice, and at last the
+        guidance makes two calls.
+
+    Raises
+    ------
+    ClapstickError
+        If not even one window fits into the GPU's memory.
     """
     config = model.config
     device = next(model.parameters()).device
     frames = max(config.window_frames, -(-round(order.duration_s * SAMPLE_RATE) // HOP))
     starts = window_starts(frames, config.window_frames, config.window_frames - config.fade_frames)
-    controls = None
+    curves: Tensor | None = None
     if order.envelope is not None:
         curve = _control_curve(order.envelope, frames, config)
-        cut = np.stack([curve[start : start + config.window_frames] for start in starts]).astype(np.float32)
-        controls = model.control_of(torch.from_numpy(cut).to(device))
+        cut = np.stack([curve[start : start + config.window_frames] for start in starts])
+        curves = torch.from_numpy(cut.astype(np.float32))
+    how = sampling or config.sampling
     pieces: list[NDArray[np.float64]] = []
     warnings: list[str] = []
     first = 0
@@ -218,20 +245,25 @@ def render(
         last = min(len(starts), first + batch)
         try:
             generators = [torch.Generator().manual_seed(order.seed + index) for index in range(first, last)]
-            some = None if controls is None else controls[first:last]
-            latents = _draw(model, order.prompt, null_prompt, some, sampling or config.sampling, generators)
+            control = None if curves is None else model.control_of(curves[first:last].to(device))
+            latents = _draw(model, order.prompt, null_prompt, control, how, generators)
             pieces += list(model.to_samples(latents).double().cpu().numpy())
-        except torch.OutOfMemoryError:
-            if batch == 1:
-                raise
-            batch //= 2
-            torch.cuda.empty_cache()
-            warnings.append(f"out of GPU memory: went on with {batch} windows at once")
+        except torch.OutOfMemoryError as error:
+            batch, how = _smaller(batch, how, error)
+            calls = "" if how.branches == "together" else ", guidance in two calls"
+            warnings.append(f"out of GPU memory: went on with {batch} windows at once{calls}")
             continue
         first = last
     samples = cross_fade(pieces, [start * HOP for start in starts], config.fade_frames * HOP)
     samples = samples[: round(order.duration_s * SAMPLE_RATE)]
     return Rendered(_with_gain(samples, order, config).astype(np.float32), tuple(warnings))
+
+
+def _smaller(batch: int, sampling: Sampling, error: Exception) -> tuple[int, Sampling]:
+    """Return what takes less memory: half the windows, at last the guidance in two calls."""
+    if batch == 1 and sampling.branches == "together":
+        return 1, sampling.model_copy(update={"branches": "one-by-one"})
+    return smaller_batch(batch, "stage 2", error), sampling
 
 
 def _draw(
@@ -247,10 +279,8 @@ def _draw(
     prompts = prompt.to(device).expand(len(generators), -1)
     nulls = null_prompt.to(device).expand(len(generators), -1)
 
-    def predict(sample: Tensor, timestep: Tensor, *, prompted: bool, controlled: bool) -> Tensor:
-        return model.predict(
-            sample, timestep, prompts, nulls, control, prompted=prompted, controlled=controlled
-        )
+    def predict(sample: Tensor, timestep: Tensor, branches: Sequence[Branch]) -> Tensor:
+        return model.predict(sample, timestep, prompts, nulls, control, branches)
 
     shape = (config.unet.latent_channels, config.window_frames // FRAMES_PER_LATENT, model.latent_bins)
     return draw(predict, shape, sampling, config.prediction, generators, device)
@@ -258,7 +288,8 @@ def _draw(
 
 def _control_curve(envelope: Envelope, frames: int, config: RMS2SoundConfig) -> NDArray[np.float64]:
     if config.control == "energy":
-        return smooth_energy(envelope.amplitudes, frames)
+        held = held_at(envelope.amplitudes, frames, envelope.rate)
+        return np.asarray(np.log(np.maximum(held, FLOOR)))
     return to_mel_frames(envelope.amplitudes, frames, envelope.rate)
 
 

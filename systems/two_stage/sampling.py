@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
+
+from clapstick.protocols.problems import fail
 
 TRAINING_STEPS = 1000
 _SCHEDULE = {
@@ -33,13 +36,49 @@ class Sampling(BaseModel):
     guidance: float = Field(default=3.5, ge=0)
     guided: Literal["prompt", "prompt-and-control"] = "prompt"
     """What the null branch goes without. Video-Foley guides the prompt alone, ReWaS both."""
+    branches: Literal["together", "one-by-one"] = "together"
+    """Whether the two branches of the guidance are one call of the network; the released code makes two calls,
+    which takes half the memory and gives the same numbers but for rounding."""
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def settings_of(kind: type[Settings], parameters: Mapping[str, str | int | float | bool]) -> Settings:
+    """Return the sampling settings among a card's parameters.
+
+    Raises
+    ------
+    ClapstickError
+        If one has an impossible value; names it.
+    """
+    try:
+        return kind.model_validate(
+            {key: value for key, value in parameters.items() if key in kind.model_fields}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise fail(
+            f"impossible sampling: {first['msg']}",
+            ".".join(str(part) for part in first["loc"]),
+            found=first["input"],
+            remedy="Change the system's parameter.",
+        ) from error
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What the network is told in one branch of the guidance."""
+
+    prompted: bool
+    controlled: bool
 
 
 class Predict(Protocol):
     """A network that predicts noise (or velocity), with or without prompt and control."""
 
-    def __call__(self, sample: Tensor, timestep: Tensor, *, prompted: bool, controlled: bool) -> Tensor:
-        """Return the prediction, shape as `sample`."""
+    def __call__(self, sample: Tensor, timestep: Tensor, branches: Sequence[Branch]) -> Tensor:
+        """Return the predictions of all branches one after another, shape (branches * batch, ...)."""
 
 
 def make_scheduler(sampling: Sampling, prediction: Prediction) -> Any:
@@ -68,9 +107,13 @@ def guide(predict: Predict, sample: Tensor, timestep: Tensor, sampling: Sampling
 
     Source: Video-Foley (Lee et al., 2024), equation 5.
     """
-    keeps_control = sampling.guided == "prompt"
-    null = predict(sample, timestep, prompted=False, controlled=keeps_control)
-    return null + sampling.guidance * (predict(sample, timestep, prompted=True, controlled=True) - null)
+    null = Branch(prompted=False, controlled=sampling.guided == "prompt")
+    full = Branch(prompted=True, controlled=True)
+    if sampling.branches == "together":
+        without, told = predict(sample, timestep, (null, full)).chunk(2)
+    else:
+        without, told = (predict(sample, timestep, (branch,)) for branch in (null, full))
+    return without + sampling.guidance * (told - without)
 
 
 @torch.no_grad()

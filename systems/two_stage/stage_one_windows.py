@@ -69,11 +69,14 @@ def predict(
         Length of the clip in seconds.
     where : str
         Name of the clip for errors.
+    batch : int
+        Windows at once; halved, with a warning, where the GPU's memory does not suffice.
 
     Raises
     ------
     ClapstickError
-        If there are fewer than two rows: one picture shows no motion.
+        If there are fewer than two rows (one picture shows no motion), or not even one window fits into the
+        GPU's memory.
     """
     config = network.config
     rows = features.shape[0]
@@ -94,9 +97,16 @@ def predict(
     starts = window_starts(features.shape[0], config.window_frames, config.window_hop_frames)
     rms_windows, onset_windows = [], []
     device = next(network.parameters()).device
-    for first in range(0, len(starts), batch):
+    first = 0
+    while first < len(starts):
         some = [features[start : start + config.window_frames] for start in starts[first : first + batch]]
-        output = network.eval()(torch.from_numpy(np.stack(some)).to(device))
+        try:
+            output = network.eval()(torch.from_numpy(np.stack(some)).to(device))
+        except torch.OutOfMemoryError as error:
+            batch = smaller_batch(batch, where, error)
+            warnings.append(f"stage 1 is out of GPU memory: went on with {batch} windows at once")
+            continue
+        first += len(some)
         rms = output.rms.float().cpu().numpy()
         rms_windows += list(np.moveaxis(rms, 1, -1) if config.classes else rms[..., None])
         if output.onsets is not None:
@@ -107,6 +117,19 @@ def predict(
     envelope = read_classes(joined, config) if config.classes else joined[:, 0].astype(np.float64)
     onsets = join_windows(onset_windows, starts, rows)[:, 0] if onset_windows else None
     return StageOnePrediction(envelope, joined if config.classes else None, onsets, tuple(warnings))
+
+
+def smaller_batch(batch: int, where: str, error: Exception) -> int:
+    """Return half a batch for a GPU whose memory does not suffice; raise `ClapstickError` below one window."""
+    torch.cuda.empty_cache()
+    if batch > 1:
+        return batch // 2
+    raise fail(
+        "one window alone does not fit into the GPU's memory",
+        where,
+        found=error,
+        remedy="Use --device cpu, or a GPU with more memory.",
+    ) from error
 
 
 def read_classes(logits: NDArray[np.float32], config: Video2RMSConfig) -> NDArray[np.float64]:

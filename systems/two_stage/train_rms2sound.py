@@ -30,7 +30,7 @@ from clapstick.systems.two_stage.rms2sound import (
     render,
     save_rms2sound,
 )
-from clapstick.systems.two_stage.sampling import TRAINING_STEPS, make_scheduler
+from clapstick.systems.two_stage.sampling import TRAINING_STEPS, Branch, make_scheduler
 from clapstick.systems.two_stage.stage_one_data import reference_samples
 from clapstick.systems.two_stage.tiny_codec import PatchCodec
 
@@ -253,9 +253,8 @@ class _Prediction(nn.Module):
         self._model = model
 
     def forward(self, noisy: Tensor, steps: Tensor, prompts: Tensor, control: Tensor | None) -> Tensor:
-        return self._model.predict(
-            noisy, steps, prompts, prompts, control, prompted=True, controlled=control is not None
-        )
+        told = Branch(prompted=True, controlled=True)
+        return self._model.predict(noisy, steps, prompts, prompts, control, (told,))
 
 
 class _Trainer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +19,7 @@ from clapstick.systems.two_stage.audioldm import (
     vae_names,
     vocoder_names,
 )
-from clapstick.systems.two_stage.sampling import Sampling, guide, make_scheduler
+from clapstick.systems.two_stage.sampling import Branch, Sampling, guide, make_scheduler
 
 FORM = "rms2sound_decoder_sampler"
 TOLERANCE = 5e-5
@@ -36,16 +36,21 @@ def _normal(recipe: str) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-def _ruled(shapes: Mapping[str, Any], rules: ModuleType, seed: int, gain: float) -> dict[str, torch.Tensor]:
+def _ruled(fixture: Any, part: str, shapes: Mapping[str, Any], rules: ModuleType) -> dict[str, torch.Tensor]:
+    """Fill tensors as the fixture says of a part, ``gain 1.4, prefix ''``; names hold the prefix already."""
+    fill = fixture.facts["fill"]
+    gain = re.match(r"gain ([\d.]+),", fill[part])
+    assert gain, fill[part]
     return {
-        name: torch.from_numpy(rules.rule_tensor(name, shape, seed, gain)) for name, shape in shapes.items()
+        name: torch.from_numpy(rules.rule_tensor(name, shape, fill["seed"], float(gain[1])))
+        for name, shape in shapes.items()
     }
 
 
 @pytest.fixture(scope="module")
 def vae(fixture: Any, rules: ModuleType) -> Any:
     shapes = {name: shape for name, shape in fixture.facts["state_dict"].items() if "vocoder." not in name}
-    tensors = rename(_ruled(shapes, rules, fixture.facts["fill"]["seed"], 1.4), vae_names(shapes))
+    tensors = rename(_ruled(fixture, "vae", shapes, rules), vae_names(shapes))
     network = make_vae(scaling_factor=1.0)
     network.load_state_dict(as_shaped(tensors, network.state_dict()))
     return network.eval()
@@ -63,7 +68,7 @@ def test_vae(fixture: Any, rules: ModuleType, vae: Any) -> None:
 
 def test_vocoder(fixture: Any, rules: ModuleType) -> None:
     shapes = {name: shape for name, shape in fixture.facts["state_dict"].items() if "vocoder." in name}
-    ruled = _ruled(shapes, rules, fixture.facts["fill"]["seed"], 1.0)
+    ruled = _ruled(fixture, "vocoder", shapes, rules)
     official = {name.removeprefix("vocoder."): tensor for name, tensor in ruled.items()}
     network = make_vocoder()
     kept = {name: network.state_dict()[name] for name in ("mean", "scale")}
@@ -79,11 +84,12 @@ def _toy(recipe: str) -> Any:
     assert numbers, recipe
     prompted_k, null_k, control_b = (float(number) for number in numbers.groups())
 
-    def predict(
-        sample: torch.Tensor, timestep: torch.Tensor, *, prompted: bool, controlled: bool
-    ) -> torch.Tensor:
-        k = prompted_k if prompted else null_k
-        return torch.tanh(sample * k + float(timestep) / 1000 + (control_b if controlled else 0.0))
+    def predict(sample: torch.Tensor, timestep: torch.Tensor, branches: Sequence[Branch]) -> torch.Tensor:
+        told = [
+            sample * (prompted_k if branch.prompted else null_k) + (control_b if branch.controlled else 0.0)
+            for branch in branches
+        ]
+        return torch.tanh(torch.cat(told) + float(timestep) / 1000)
 
     return predict
 

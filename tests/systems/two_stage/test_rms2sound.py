@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +19,12 @@ from clapstick.systems.two_stage.mel import log_mel, smooth_energy, to_mel_frame
 from clapstick.systems.two_stage.official import load_official_rms2sound
 from clapstick.systems.two_stage.rms2sound import (
     Order,
+    RMS2Sound,
     cross_fade,
     load_rms2sound,
     render,
 )
-from clapstick.systems.two_stage.sampling import Sampling, draw
+from clapstick.systems.two_stage.sampling import Branch, Sampling, draw
 from clapstick.systems.two_stage.stage_one_windows import window_starts
 from clapstick.systems.two_stage.train_rms2sound import (
     train_rms2sound,
@@ -113,11 +116,10 @@ def test_solvers_agree_on_a_known_answer() -> None:
     betas = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000, dtype=torch.float64) ** 2
     alphas = torch.cumprod(1 - betas, 0)
 
-    def predict(
-        sample: torch.Tensor, timestep: torch.Tensor, *, prompted: bool, controlled: bool
-    ) -> torch.Tensor:
+    def predict(sample: torch.Tensor, timestep: torch.Tensor, branches: Sequence[Branch]) -> torch.Tensor:
         alpha = alphas[int(timestep)]
-        return ((sample - alpha.sqrt() * 2) / (1 - alpha).sqrt()).float()
+        noise = ((sample - alpha.sqrt() * 2) / (1 - alpha).sqrt()).float()
+        return torch.cat([noise] * len(branches))
 
     for sampling in (
         Sampling(steps=200, eta=1.0),
@@ -130,10 +132,8 @@ def test_solvers_agree_on_a_known_answer() -> None:
 
 
 def test_a_latent_does_not_depend_on_its_batch() -> None:
-    def predict(
-        sample: torch.Tensor, timestep: torch.Tensor, *, prompted: bool, controlled: bool
-    ) -> torch.Tensor:
-        return sample * 0.1
+    def predict(sample: torch.Tensor, timestep: torch.Tensor, branches: Sequence[Branch]) -> torch.Tensor:
+        return torch.cat([sample * 0.1] * len(branches))
 
     sampling = Sampling(steps=5, eta=1.0)
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
@@ -186,3 +186,42 @@ def test_incomplete_official_files_are_refused(tmp_path: Path) -> None:
     torch.save({"scale_factor": torch.tensor(0.9)}, tmp_path / "part.pth")
     with pytest.raises(ClapstickError, match="does not hold the U-Net; found 0 tensors; expected 690"):
         load_official_rms2sound(tmp_path / "part.pth")
+
+
+@pytest.mark.parametrize("guided", ["prompt", "prompt-and-control"])
+def test_one_call_or_two_for_the_guidance(guided: Any) -> None:
+    model = make_model(make_sounds()).eval()
+    for weight in model.controlnet.parameters():
+        torch.nn.init.normal_(weight, 0.0, 0.1, generator=torch.Generator().manual_seed(1))
+    order = Order(torch.ones(16) / 4, Envelope(np.full(250, 0.3), 125.0), 2.0, 3)
+    made = []
+    for branches in ("together", "one-by-one"):
+        sampling = Sampling(steps=4, guidance=2.0, guided=guided, branches=branches)
+        made.append(render(model, order, torch.zeros(16), sampling=sampling).samples)
+    np.testing.assert_allclose(made[0], made[1], rtol=0, atol=1e-4 * np.abs(made[1]).max())
+
+
+def test_a_full_gpu_gets_smaller_batches_and_then_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(make_sounds()).eval()
+    order = Order(torch.zeros(16), None, 2.0, 3)  # five windows of 0.64 s
+    whole = RMS2Sound.predict
+    room = 2
+
+    def predict(self: RMS2Sound, sample: torch.Tensor, *rest: Any) -> torch.Tensor:
+        if sample.shape[0] * len(rest[-1]) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, sample, *rest)
+
+    wanted = render(model, order, torch.zeros(16))
+    monkeypatch.setattr(RMS2Sound, "predict", predict)
+    made = render(model, order, torch.zeros(16), batch=4)
+    assert [*made.warnings] == [
+        "out of GPU memory: went on with 2 windows at once",
+        "out of GPU memory: went on with 1 windows at once",
+    ]
+    np.testing.assert_allclose(made.samples, wanted.samples, atol=1e-4)
+    room = 1
+    assert "guidance in two calls" in render(model, order, torch.zeros(16), batch=1).warnings[-1]
+    room = 0
+    with pytest.raises(ClapstickError, match="one window alone does not fit into the GPU's memory"):
+        render(model, order, torch.zeros(16), batch=1)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clapstick.protocols.archive import atomic
+from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import fail
 from clapstick.systems.base import NativeOutput, Request
 
@@ -55,6 +56,19 @@ class Envelope:
     def times_s(self) -> NDArray[np.float64]:
         """Middle of every frame in seconds."""
         return np.asarray((np.arange(self.amplitudes.size) + 0.5) / self.rate)
+
+
+def require_length(envelope: Envelope, clip: Clip) -> None:
+    """Raise `ClapstickError` where an envelope is more than 1.5 frames longer or shorter than a clip."""
+    lasts_s = envelope.amplitudes.size / envelope.rate
+    if abs(lasts_s - clip.duration_s) > 1.5 / envelope.rate:
+        raise fail(
+            "envelope has another length than the clip",
+            clip.id,
+            found=f"{lasts_s:.3f} s",
+            expected=f"{clip.duration_s:.3f} s",
+            remedy="Take the envelope from this clip.",
+        )
 
 
 @runtime_checkable

@@ -49,7 +49,7 @@ def make_extractor(config: Video2RMSConfig, weights: Mapping[str, Path], device:
         "no extractor for these features",
         config.features,
         expected="bn-inception or block-motion",
-        remedy="TC-CLIP features come from its own repository: put their rows into the feature cache.",
+        remedy="Compute TC-CLIP features with its own repository, and name their folder with --features.",
     )
 
 

@@ -75,14 +75,7 @@ def extract(
     ClapstickError
         If the clip is longer than ten minutes or the video cannot be decoded.
     """
-    if duration_s > LONGEST_S:
-        raise fail(
-            "clip is too long",
-            video,
-            found=f"{duration_s:.1f} s",
-            expected=f"{LONGEST_S:g} s at most",
-            remedy="Cut the video into parts.",
-        )
+    refuse_long(duration_s, video)
     frames = max(1, round(duration_s * fps))
     if cache_in.folder is None:
         return np.concatenate(list(extractor.rows(video, start_s, frames, fps)))
@@ -94,6 +87,18 @@ def extract(
     with atomic(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, rows, allow_pickle=False)
     return rows
+
+
+def refuse_long(duration_s: float, where: object) -> None:
+    """Raise `ClapstickError` where a clip lasts more than ten minutes."""
+    if duration_s > LONGEST_S:
+        raise fail(
+            "clip is too long",
+            where,
+            found=f"{duration_s:.1f} s",
+            expected=f"{LONGEST_S:g} s at most",
+            remedy="Cut the video into parts.",
+        )
 
 
 def _content_hash(path: Path) -> str:

@@ -11,6 +11,7 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor
 
+from clapstick.metrics.embedders.checkpoint import read_state_dict
 from clapstick.metrics.embedders.htsat import BASE, COMPUTED, TINY
 from clapstick.metrics.embedders.laion_clap import ClapAudio, ClapText
 from clapstick.protocols.problems import fail
@@ -191,6 +192,12 @@ def load_clap(tensors: Mapping[str, Tensor], path: Path) -> tuple[ClapAudio, Cla
         load_strictly(tower, {**computed, **held}, path)
         tower.eval().requires_grad_(False)
     return towers
+
+
+def load_laion_clap(path: Path) -> tuple[ClapAudio, ClapText]:
+    """Load both towers of a checkpoint as LAION publishes it."""
+    state = read_state_dict(path, model="LAION CLAP", key="state_dict", prefix="module.", drop=())
+    return load_clap(state, path)
 
 
 _TEXT_PARTS = ("text_branch.", "text_projection.")

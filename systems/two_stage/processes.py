@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from clapstick.protocols.problems import fail
@@ -26,3 +27,8 @@ def share_of(batch: int, accelerator: Any) -> slice:
             remedy="Launch another number of processes.",
         )
     return slice(accelerator.process_index, None, processes)
+
+
+def is_first_process() -> bool:
+    """Return whether this is the process that talks, of those that `accelerate launch` started."""
+    return os.environ.get("RANK", "0") == "0"

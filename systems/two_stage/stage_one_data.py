@@ -17,6 +17,7 @@ from clapstick.protocols.protocol import DatasetRules
 from clapstick.protocols.readers.base import find_reader
 from clapstick.systems.two_stage.features import Extractor, FeatureCache, extract
 from clapstick.systems.two_stage.rms_codec import encode, target_curve
+from clapstick.systems.two_stage.supplied import SuppliedFeatures
 from clapstick.systems.two_stage.video2rms import Video2RMSConfig
 
 
@@ -75,13 +76,16 @@ def list_clips(folder: Path, split: str, clip_s: float, reader: str = "greatest-
     return clips
 
 
-def load_example(clip: Clip, config: Video2RMSConfig, extractor: Extractor, cache: FeatureCache) -> Example:
-    """Extract features and target of one clip.
+def load_example(
+    clip: Clip, config: Video2RMSConfig, extractor: Extractor | SuppliedFeatures, cache: FeatureCache
+) -> Example:
+    """Extract features and target of one clip, or take its supplied features.
 
     Raises
     ------
     ClapstickError
-        If picture or sound cannot be read, or the clip is shorter than a window.
+        If picture or sound cannot be read, the clip is shorter than a window, or supplied features have another
+        length than the clip.
     """
     if clip.duration_s < config.window_s - 1e-6:
         raise fail(
@@ -91,18 +95,35 @@ def load_example(clip: Clip, config: Video2RMSConfig, extractor: Extractor, cach
             expected=f"{config.window_s:g} s",
             remedy="Leave it out, or train a configuration with a shorter window.",
         )
-    features = extract(
-        extractor,
-        clip.video,
-        start_s=clip.start_s,
-        duration_s=clip.duration_s,
-        fps=config.fps,
-        cache_in=cache,
-    )
+    features = _features(clip, config, extractor, cache)
     onsets = np.zeros(features.shape[0], dtype=np.float32)
     for onset in clip.onsets or ():
         onsets[min(onsets.size - 1, int(onset.time_s * config.fps))] = 1.0
     return Example(clip, features, target_curve(reference_samples(clip, config.sample_rate), config), onsets)
+
+
+def _features(
+    clip: Clip, config: Video2RMSConfig, extractor: Extractor | SuppliedFeatures, cache: FeatureCache
+) -> NDArray[np.float32]:
+    if not isinstance(extractor, SuppliedFeatures):
+        return extract(
+            extractor,
+            clip.video,
+            start_s=clip.start_s,
+            duration_s=clip.duration_s,
+            fps=config.fps,
+            cache_in=cache,
+        )
+    features, expected = extractor.of(clip), round(clip.duration_s * config.fps)
+    if features.shape[0] != expected:
+        raise fail(
+            f"{extractor.kind} have another length than the clip",
+            clip.id,
+            found=f"{features.shape[0]} rows",
+            expected=f"{expected} rows: {config.fps:g} a second",
+            remedy="Compute them for this clip.",
+        )
+    return features
 
 
 def reference_samples(clip: Clip, sample_rate: int) -> NDArray[np.float64]:
@@ -122,7 +143,7 @@ def reference_samples(clip: Clip, sample_rate: int) -> NDArray[np.float64]:
 def load_examples(
     clips: Sequence[Clip],
     config: Video2RMSConfig,
-    extractor: Extractor,
+    extractor: Extractor | SuppliedFeatures,
     cache: FeatureCache,
     report: Callable[[str], None],
 ) -> list[Example]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from clapstick.protocols.problems import fail
-from clapstick.systems.two_stage.checkpoints import load_strictly
+from clapstick.systems.two_stage.checkpoints import load_strictly, read_checkpoint
 from clapstick.systems.two_stage.shared_batch_norm import SharedBatchNorm1d
 
 Codec = Literal["floored-mu-law", "mu-law", "librosa-mu-law"]
@@ -97,6 +97,22 @@ CONFIGS: Mapping[str, Video2RMSConfig] = {
             channels=1024,
             lstm_hidden=256,
             upsampling=(600, 1200, 1250),
+            codec="librosa-mu-law",
+            smoothing="moving-average-15",
+            rectified_output=False,
+            initialisation="default",
+            dropout=0.0,
+        ),
+        Video2RMSConfig(
+            name="fol-ai-tiny",
+            features="block-motion",
+            window_frames=96,
+            window_hop_frames=96,
+            rms_frames=400,
+            feature_dim=448,
+            channels=64,
+            lstm_hidden=16,
+            upsampling=(192, 384, 400),
             codec="librosa-mu-law",
             smoothing="moving-average-15",
             rectified_output=False,
@@ -251,6 +267,20 @@ def _start_as_interpolation(over_time: nn.Module) -> None:
         identity = torch.eye(frames)[None]
         over_time.weight.copy_(nn.functional.interpolate(identity, steps, mode="linear")[0].T)
         over_time.bias.zero_()
+
+
+def load_video2rms(path: Path) -> Video2RMS:
+    """Load a checkpoint that `clapstick train video2rms` wrote.
+
+    Raises
+    ------
+    ClapstickError
+        If the file cannot be read or belongs to another network.
+    """
+    config, tensors, _ = read_checkpoint(path, Video2RMSConfig)
+    network = Video2RMS(config)
+    load_strictly(network, tensors, path)
+    return network.eval()
 
 
 def load_official_video2rms(path: Path) -> Video2RMS:

@@ -27,7 +27,10 @@ class WeightFile(BaseModel):
     title: str
     file: str
     """Path inside the weights folder."""
-    url: str
+    url: str = ""
+    """Empty where nobody publishes the file."""
+    made_by: str = ""
+    """Command that makes a file that nobody publishes."""
     licence: str
     size_bytes: int | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -218,11 +221,16 @@ def _local(name: str) -> tuple[WeightFile, Path]:
     known = weight_file(name)
     path = local_path(known)
     if not path.is_file():
+        how = (
+            f"`clapstick weights fetch {name}` ({known.licence})"
+            if known.url
+            else f"`{known.made_by}` makes it"
+        )
         raise fail(
             f"the weights of {known.title} are not here",
             name,
             expected=path,
-            remedy=f"`clapstick weights fetch {name}` ({known.licence}), or put the file there.",
+            remedy=f"{how}, or put the file there.",
         )
     return known, path
 

@@ -59,8 +59,8 @@ def fetch_weights(
     Raises
     ------
     ClapstickError
-        If the server refuses, the connection breaks off for good (what came is kept), the disk is full, or the
-        file is not what its source states (it is removed).
+        If nobody publishes the file, the server refuses, the connection breaks off for good (what came is
+        kept), the disk is full, or the file is not what its source states (it is removed).
     """
     from filelock import FileLock
 
@@ -74,6 +74,8 @@ def fetch_weights(
                 record = read_record(path)
                 assert record is not None
                 return record
+            if not (url or known.url):
+                raise fail("nobody publishes these weights", name, remedy=f"`{known.made_by}` makes them.")
             return _fetch(known, path, url or known.url, attempts, progress)
 
 

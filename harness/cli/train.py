@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +35,9 @@ def video2rms(
     config: ConfigOption = "tiny",
     seed: SeedOption = 0,
     epochs: EpochsOption = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Folder with one .npy a clip, for features that are not computed here.")
+    ] = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -42,8 +45,10 @@ def video2rms(
 
     Example: clapstick train video2rms --config tiny --data synthetic-hits --out runs/video2rms-tiny
     """
+    from clapstick.harness.weights import find_weights
+    from clapstick.systems.two_stage.processes import is_first_process
     from clapstick.systems.two_stage.train_video2rms import Progress
-    from clapstick.systems.two_stage.training_runs import run_video2rms
+    from clapstick.systems.two_stage.training_runs import run_video2rms, weights_for_features
 
     def report(progress: Progress) -> None:
         if progress.validation_e_l1 is not None:
@@ -53,12 +58,19 @@ def video2rms(
             )
 
     done = run_video2rms(
-        config, data=data, out=out, seed=seed, epochs=epochs, device=device, note=note, report=report
+        config,
+        data=data,
+        out=out,
+        seed=seed,
+        epochs=epochs,
+        device=device,
+        note=note if is_first_process() else _silent,
+        report=report,
+        weights={} if features else {name: find_weights(name) for name in weights_for_features(config)},
+        features=features,
     )
-    if as_json:
-        print_json(done)
-    else:
-        typer.echo(done["checkpoint"])
+    if is_first_process():
+        _print(done, as_json)
 
 
 def rms2sound(
@@ -68,7 +80,11 @@ def rms2sound(
     seed: SeedOption = 0,
     base_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the U-Net without RMS.")] = None,
     control_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the ControlNet.")] = None,
-    base: Annotated[Path | None, typer.Option(help="AudioLDM checkpoint; the tiny one needs none.")] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="AudioLDM, for fol-ai Stable Audio Open: file or folder. The tiny one needs none."),
+    ] = None,
+    cavp: Annotated[Path | None, typer.Option(help="Folder with CAVP rows a clip, for fol-ai.")] = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -76,14 +92,34 @@ def rms2sound(
 
     Example: clapstick train rms2sound --config tiny --data synthetic-hits --out runs/rms2sound-tiny
     """
+    from clapstick.systems.two_stage.processes import is_first_process
     from clapstick.systems.two_stage.train_rms2sound import TRAININGS, StepReport
-    from clapstick.systems.two_stage.training_runs import run_rms2sound
+    from clapstick.systems.two_stage.training_runs import run_fol_ai, run_rms2sound
 
     def report(progress: StepReport) -> None:
         scored = progress.validation_e_l1
         tail = f"loss {progress.loss:.4f}" if scored is None else f"validation E-L1 {scored:.5f}"
         note(f"{progress.phase} step {progress.step}: {tail}, {progress.seconds:.0f} s")
 
+    say = note if is_first_process() else _silent
+    if config == "fol-ai":
+        from clapstick.harness.weights import find_weights
+
+        done = run_fol_ai(
+            data=data,
+            out=out,
+            seed=seed,
+            steps=control_steps,
+            device=device,
+            note=say,
+            report=report,
+            base=base,
+            clap=find_weights("laion-clap-music-speech"),
+            cavp=cavp,
+        )
+        if is_first_process():
+            _print(done, as_json)
+        return
     steps = None
     if config in TRAININGS and (base_steps is not None or control_steps is not None):
         usual = TRAININGS[config]
@@ -98,10 +134,19 @@ def rms2sound(
         seed=seed,
         steps=steps,
         device=device,
-        note=note,
+        note=say,
         report=report,
         base=base,
     )
+    if is_first_process():
+        _print(done, as_json)
+
+
+def _silent(message: str) -> None:
+    """Say nothing: the first of several processes says it."""
+
+
+def _print(done: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(done)
     else:

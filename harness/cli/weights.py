@@ -113,7 +113,8 @@ def where(name: NameArgument, as_json: JsonOption = False) -> None:
         return
     sys.stdout.write(f"{path}\n")
     if not path.is_file():
-        note(f"It is not there yet: `clapstick weights fetch {name}`.")
+        how = f"`clapstick weights fetch {name}`" if known.url else f"`{known.made_by}` makes it"
+        note(f"It is not there yet: {how}.")
 
 
 class _Progress:

@@ -55,14 +55,6 @@ def make_dit(shape: DiTShape) -> Any:
     )
 
 
-def make_oobleck() -> Any:
-    """Build the stereo 44.1 kHz VAE of Stable Audio Open: 64 channels, one frame each 2048 samples."""
-    from diffusers import AutoencoderOobleck
-
-    make: Any = AutoencoderOobleck
-    return make()
-
-
 class DiTControlNet(nn.Module):
     """A copy of a Stable Audio transformer's embeddings and first layers, between zero maps.
 

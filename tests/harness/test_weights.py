@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -271,16 +272,22 @@ def test_missing_file_names_the_command_and_is_never_fetched(monkeypatch: pytest
         raise AssertionError("touched the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    for name in known_weights():
-        with pytest.raises(ClapstickError, match=f"clapstick weights fetch {name}"):
+    for name, known in known_weights().items():
+        told = f"clapstick weights fetch {name}" if known.url else re.escape(known.made_by)
+        with pytest.raises(ClapstickError, match=told):
             find_weights(name)
+
+
+def test_what_nobody_publishes_says_what_makes_it(folder: Path) -> None:
+    with pytest.raises(ClapstickError, match="nobody publishes these weights"):
+        fetch_weights("fol-ai-controlnet")
 
 
 def test_every_stated_hash_names_its_source() -> None:
     for known in known_weights().values():
         if known.sha256 or known.md5 or known.sha256_prefix:
             assert known.hash_source, known.name
-        assert known.url.startswith("https://")
+        assert known.url.startswith("https://") or known.made_by
 
 
 def test_files_are_named_once() -> None:

@@ -219,7 +219,7 @@ def test_a_full_gpu_gets_smaller_batches_and_then_an_error(monkeypatch: pytest.M
         "out of GPU memory: went on with 2 windows at once",
         "out of GPU memory: went on with 1 windows at once",
     ]
-    np.testing.assert_allclose(made.samples, wanted.samples, atol=1e-4)
+    np.testing.assert_allclose(made.samples, wanted.samples, atol=5e-3 * np.abs(wanted.samples).max())
     room = 1
     assert "guidance in two calls" in render(model, order, torch.zeros(16), batch=1).warnings[-1]
     room = 0

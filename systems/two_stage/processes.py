@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -27,6 +28,18 @@ def share_of(batch: int, accelerator: Any) -> slice:
             remedy="Launch another number of processes.",
         )
     return slice(accelerator.process_index, None, processes)
+
+
+def require_finite(loss: float, where: str) -> float:
+    """Return a loss; raise `ClapstickError` where it is not a number, before it spoils what was learned."""
+    if not math.isfinite(loss):
+        raise fail(
+            "loss is not a number",
+            where,
+            found=loss,
+            remedy="Look for bad recordings, lower the learning rate, or train without mixed precision.",
+        )
+    return loss
 
 
 def is_first_process() -> bool:

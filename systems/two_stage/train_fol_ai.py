@@ -36,7 +36,7 @@ from clapstick.systems.two_stage.fol_ai_sound import (
     save_fol_ai,
     stereo_rms,
 )
-from clapstick.systems.two_stage.processes import share_of
+from clapstick.systems.two_stage.processes import require_finite, share_of
 from clapstick.systems.two_stage.supplied import SuppliedFeatures
 from clapstick.systems.two_stage.train_rms2sound import StepReport
 
@@ -179,7 +179,7 @@ def train_fol_ai(
             accelerator.clip_grad_norm_(weights, training.clip_gradient)
             optimiser.step()
             average.step(weights)
-            told = float(accelerator.reduce(loss.detach(), "mean"))
+            told = require_finite(float(accelerator.reduce(loss.detach(), "mean")), f"step {step}")
             if writer is None:
                 continue
             writer.add_scalar("loss/control", told, step)

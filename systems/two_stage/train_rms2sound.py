@@ -21,7 +21,7 @@ from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.envelope import Envelope
 from clapstick.systems.two_stage.mel import HOP, SAMPLE_RATE, log_mel, rms_for_mel
-from clapstick.systems.two_stage.processes import share_of
+from clapstick.systems.two_stage.processes import require_finite, share_of
 from clapstick.systems.two_stage.rms2sound import (
     MEL_RATE,
     Order,
@@ -323,7 +323,8 @@ class _Trainer:
         self._accelerator.clip_grad_norm_(self._weights, self._training.clip_gradient)
         self._optimiser.step()
         self._average.step(self._weights)
-        return float(self._accelerator.reduce(loss.detach(), "mean"))
+        told = float(self._accelerator.reduce(loss.detach(), "mean"))
+        return require_finite(told, f"{phase} step {step}")
 
     def finish(self, phase: Phase, steps: int) -> None:
         """Put the moving average in the place of the weights."""

@@ -18,7 +18,7 @@ from clapstick.protocols.archive import atomic
 from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.checkpoints import save_checkpoint
 from clapstick.systems.two_stage.label_smoothing import Form, smoothed_cross_entropy
-from clapstick.systems.two_stage.processes import share_of
+from clapstick.systems.two_stage.processes import require_finite, share_of
 from clapstick.systems.two_stage.stage_one_data import Batch, Example, draw_batch
 from clapstick.systems.two_stage.stage_one_windows import predict
 from clapstick.systems.two_stage.video2rms import Video2RMS, Video2RMSConfig
@@ -154,7 +154,8 @@ def train_video2rms(
                 _step(model, optimiser, accelerator, batch, training)
                 for batch in _epoch(train, config, training, seed, epoch, accelerator)
             ]
-            loss = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))
+            mean = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))
+            loss = require_finite(mean, f"epoch {epoch + 1}")
             if writer is None:
                 continue
             done = epoch + 1

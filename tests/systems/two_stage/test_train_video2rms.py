@@ -63,6 +63,14 @@ def test_another_training_in_the_folder_is_refused(tmp_path: Path) -> None:
         _train(tmp_path, training=STAGE_ONE_TRAINING.model_copy(update={"batch_size": 2}))
 
 
+def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
+    examples = make_examples()
+    examples[0].features[:] = np.nan
+    with pytest.raises(ClapstickError, match="epoch 1: loss is not a number; found nan"):
+        train_video2rms(examples, STAGE_ONE, STAGE_ONE_TRAINING, tmp_path, seed=3)
+    assert not (tmp_path / "training-state.pt").exists()
+
+
 def test_no_recording_is_on_both_sides() -> None:
     examples = make_examples()
     train, held = split_by_source([*examples, *examples], 0.2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from clapstick.harness.mux import mux
 from clapstick.harness.plan import resolve_system
 from clapstick.harness.provenance import seed_for
 from clapstick.harness.settings import RunSettings
-from clapstick.protocols.archive import atomic
+from clapstick.protocols.archive import atomic, require_writable
 from clapstick.protocols.audio import Audio, require_finite, write_wav
 from clapstick.protocols.clips import Clip, Prompt
 from clapstick.protocols.media import probe
@@ -109,17 +108,7 @@ def _check_output(wanted: SingleRequest) -> None:
     """Refuse an output that is the input or that cannot be written, before anything is computed."""
     if wanted.output.exists() and wanted.video.exists() and wanted.output.samefile(wanted.video):
         raise fail("output is the input", wanted.output, remedy="Name another file with -o.")
-    try:
-        wanted.output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=wanted.output.parent):
-            pass
-    except OSError as error:
-        raise fail(
-            "cannot be written",
-            wanted.output,
-            found=error.strerror or error,
-            remedy="Name another file with -o.",
-        ) from error
+    require_writable(wanted.output, remedy="Name another file with -o.")
 
 
 def clip_of(wanted: SingleRequest, card: SystemCard) -> Clip:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -293,6 +294,25 @@ class RunArchive:
     def write_errors(self, errors: Iterable[ErrorRecord]) -> None:
         """Replace errors.jsonl."""
         write_text(self.root / "errors.jsonl", "".join(error.model_dump_json() + "\n" for error in errors))
+
+
+def require_writable(path: Path, *, folder: bool = False, remedy: str = "Name another place with -o.") -> None:
+    """Make the folder that a file, or the folder that an output, goes into, before anything is computed.
+
+    Raises
+    ------
+    ClapstickError
+        If it cannot be made or written to, or if a folder stands where the file would.
+    """
+    if path.is_dir() and not folder:
+        raise fail("is a folder", path, expected="a file", remedy=remedy)
+    parent = path if folder else path.parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise fail("cannot be written", path, found=error.strerror or error, remedy=remedy) from error
 
 
 class atomic:  # noqa: N801 - reads as a verb: ``with atomic(path) as temporary``

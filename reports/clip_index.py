@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from clapstick.protocols.clips import Clip
-from clapstick.reports.leaderboard import Leaderboard
+from clapstick.reports.board import Leaderboard
 from clapstick.reports.media import ClipMedia, sound_names
 from clapstick.reports.run_data import REFERENCE, RunData
 

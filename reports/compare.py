@@ -33,6 +33,17 @@ class RunScore:
 
 
 @dataclass(frozen=True)
+class AgreedColumn:
+    """A metric under a convention, and runs whose values of it may stand in one column."""
+
+    metric: str
+    convention: str
+    runs: tuple[str, ...]
+    differences: dict[str, tuple[str, str]]
+    """Setting -> its value in the runs that the column stands apart from, and in these; empty for the first."""
+
+
+@dataclass(frozen=True)
 class Separated:
     """A metric under a convention that two runs compute in different ways, or on different clips."""
 
@@ -76,6 +87,10 @@ class RunComparison:
     """Scores that may share a column, by metric and convention."""
     separated: tuple[Separated, ...]
     changes: tuple[Change, ...]
+    columns: tuple[AgreedColumn, ...]
+    """Every metric and convention, once for each group of runs that agree, the first run's first."""
+    data: dict[str, RunData]
+    """Run -> what it holds."""
 
 
 def compare_runs(run_dirs: Sequence[Path], *, allow: Collection[str] = ()) -> RunComparison:
@@ -86,7 +101,8 @@ def compare_runs(run_dirs: Sequence[Path], *, allow: Collection[str] = ()) -> Ru
     run_dirs : sequence of Path
         Two or more run archives.
     allow : collection of str
-        Settings of a signature that may differ, such as ``version`` or ``library.numpy``.
+        Settings of a signature that may differ, such as ``version`` or ``library.numpy``; ``clips`` for other
+        clips.
 
     Raises
     ------
@@ -101,31 +117,63 @@ def compare_runs(run_dirs: Sequence[Path], *, allow: Collection[str] = ()) -> Ru
             remedy="Name two run folders or more.",
         )
     runs = dict(zip(_names(run_dirs), [read_run(path) for path in run_dirs], strict=True))
-    first_name, *later_names = runs
-    merged: dict[Pair, list[RunScore]] = {}
-    separated: list[Separated] = []
-    changes: list[Change] = []
-    for column in dict.fromkeys(column for data in runs.values() for column in data.columns):
-        holders = [name for name, data in runs.items() if column in data.columns]
-        base = holders[0]
-        for name in holders:
-            differences = {} if name == base else _differences(runs[base], runs[name], column, allow)
-            if differences:
-                separated.append(Separated(*column, base, name, differences))
-            else:
-                merged.setdefault(column, []).extend(
-                    RunScore(name, score)
-                    for score in runs[name].scores
-                    if (score.metric, score.convention) == column
-                )
-                if base == first_name and name in later_names:
-                    changes += _changes(runs[base], runs[name], column, base, name)
+    columns = _agreed_columns(runs, allow)
+    first_groups = [column for column in columns if not column.differences]
+    firsts = {(column.metric, column.convention): column.runs[0] for column in first_groups}
+    first_name = next(iter(runs))
     return RunComparison(
-        tuple(runs),
-        tuple(score for scores in merged.values() for score in scores),
-        tuple(separated),
-        tuple(changes),
+        runs=tuple(runs),
+        merged=tuple(
+            RunScore(name, score)
+            for column in first_groups
+            for name in column.runs
+            for score in runs[name].scores
+            if (score.metric, score.convention) == (column.metric, column.convention)
+        ),
+        separated=tuple(
+            Separated(
+                column.metric,
+                column.convention,
+                firsts[column.metric, column.convention],
+                name,
+                column.differences,
+            )
+            for column in columns
+            if column.differences
+            for name in column.runs
+        ),
+        changes=tuple(
+            change
+            for column in first_groups
+            if column.runs[0] == first_name
+            for name in column.runs[1:]
+            for change in _changes(
+                runs[first_name], runs[name], (column.metric, column.convention), first_name, name
+            )
+        ),
+        columns=columns,
+        data=runs,
     )
+
+
+def _agreed_columns(runs: dict[str, RunData], allow: Collection[str]) -> tuple[AgreedColumn, ...]:
+    """Put the runs that hold a column into groups that agree."""
+    columns: list[AgreedColumn] = []
+    for column in dict.fromkeys(column for data in runs.values() for column in data.columns):
+        groups: list[list[str]] = []
+        for name in (name for name, data in runs.items() if column in data.columns):
+            for group in groups:
+                if not _differences(runs[group[0]], runs[name], column, allow):
+                    group.append(name)
+                    break
+            else:
+                groups.append([name])
+        first = runs[groups[0][0]]
+        columns += [
+            AgreedColumn(*column, tuple(group), _differences(first, runs[group[0]], column, allow))
+            for group in groups
+        ]
+    return tuple(columns)
 
 
 def _names(run_dirs: Sequence[Path]) -> list[str]:
@@ -146,7 +194,7 @@ def _differences(
     found: dict[str, tuple[str, str]] = {}
     ids, other_ids = ({clip.id for clip in data.clips} for data in (first, later))
     if ids != other_ids and "clips" not in allow:
-        found["clips"] = (f"{len(ids - other_ids)} only here", f"{len(other_ids - ids)} only here")
+        found["clips"] = (_clip_words(ids, other_ids), _clip_words(other_ids, ids))
     signatures, others = (_signatures(data, column) for data in (first, later))
     if not signatures or not others:
         return found
@@ -157,6 +205,15 @@ def _differences(
     return found | {
         key: values for key, values in differing.items() if key not in _OWN_CLIPS and key not in allow
     }
+
+
+def _clip_words(ids: set[str], other_ids: set[str]) -> str:
+    own = len(ids - other_ids)
+    return (
+        f"{len(ids)}, {own} of them not in the other run"
+        if own
+        else f"{len(ids)}, all of them in the other run"
+    )
 
 
 def _signatures(data: RunData, column: Pair) -> list[str]:

@@ -1,18 +1,18 @@
-"""The leaderboard as data: columns, groups of rows, cells, marks and warnings."""
+"""Arranging a run's scores as a leaderboard: columns, groups of rows, cells, marks and warnings."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
-from clapstick.metrics.base import Convention, Metric
+from clapstick.metrics.base import Metric
 from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import SPLITS, RankRecord, ScoreRecord
-from clapstick.reports.numbers import decimals_for, format_p, format_value
+from clapstick.reports.board import ARROWS, Cell, Column, Group, Leaderboard, Row, column_name
+from clapstick.reports.findings import above_ceiling, beaten_by_controls, beaten_sentence, findings
+from clapstick.reports.numbers import decimals_for, format_value
 from clapstick.reports.run_data import Pair, RunData, SystemFacts
-
-CEILINGS = frozenset({"reference", "disc-rms", "envelope-shaper"})
-"""Controls that no system should beat; every other control is a floor: it does not follow the picture."""
 
 _GROUP_TITLES = {
     "none": "No prompt",
@@ -20,116 +20,22 @@ _GROUP_TITLES = {
     "audio": "Audio prompt",
     "audio-visual": "Audio-visual prompt",
 }
-ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
-DIRECTION_WORDS = {"lower": "lower is better", "higher": "higher is better", "none": "no direction"}
 
 
-@dataclass(frozen=True)
-class Column:
-    """A metric under a convention."""
+def make_leaderboard(data: RunData, apart: Mapping[Pair, str] | None = None) -> Leaderboard:
+    """Arrange a run's scores as the papers' tables do: by prompt kind, controls set apart.
 
-    key: str
-    """``metric@convention``."""
-    metric: str
-    convention: str
-    title: str
-    unit: str
-    direction: str
-    decimals: int
-    clips_note: str
-    """How many clips stand behind the values, where it is not all of the run's."""
-    is_default: bool
-    """Whether it is the metric's default convention."""
-    is_first: bool
-    """Whether it stands for its metric while other conventions are hidden."""
-    facts: Metric | None
-    """None where this installation does not know the metric."""
-    convention_facts: Convention | None
-
-    @property
-    def arrow(self) -> str:
-        """``↓``, ``↑`` or nothing."""
-        return ARROWS[self.direction]
-
-    @property
-    def direction_words(self) -> str:
-        """The arrow in words."""
-        return DIRECTION_WORDS[self.direction]
-
-    @property
-    def is_published(self) -> bool:
-        """False for quantities that no paper reports."""
-        return self.facts is None or self.facts.published
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One value of the leaderboard."""
-
-    id: str
-    score: ScoreRecord | None
-    text: str
-    interval: str = ""
-    mark: str = ""
-    """``best`` for a single winner, ``tie`` for each of several that no test tells apart."""
-    rank: str = ""
-    """``1``, or ``1–3`` where the data leave several ranks open."""
-    notes: tuple[str, ...] = ()
-    """What a reader must know before comparing this number."""
-    beaten_by: tuple[str, ...] = ()
-    """Floor controls with a better value."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One system."""
-
-    system: SystemFacts
-    cells: tuple[Cell, ...]
-    splits: tuple[tuple[Cell, Cell], ...]
-    """Value on clips that it was trained on, and on the others, for every column; empty where it saw none."""
-    training: str
-    """What is known of its training on the run's clips."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that were told the same."""
-
-    title: str
-    kind: str
-    """``competitors``, ``ceiling`` or ``floor``."""
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class Leaderboard:
-    """What the main table shows."""
-
-    columns: tuple[Column, ...]
-    groups: tuple[Group, ...]
-    findings: tuple[str, ...]
-    """Who leads what, in sentences."""
-    warnings: tuple[str, ...]
-    overlaps: tuple[str, ...]
-    """Systems that were trained on clips of this run, in sentences."""
-    missing: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """(column titles, reason, systems) of what was not computed."""
-
-    @property
-    def rows(self) -> list[Row]:
-        """All rows in order."""
-        return [row for group in self.groups for row in group.rows]
-
-    @property
-    def has_splits(self) -> bool:
-        """Whether some row has values on seen and on unseen clips."""
-        return any(row.splits for row in self.rows)
-
-
-def make_leaderboard(data: RunData) -> Leaderboard:
-    """Arrange a run's scores as the papers' tables do: by prompt kind, controls set apart."""
-    columns = tuple(make_column(data, metric, convention) for metric, convention in data.columns)
+    Parameters
+    ----------
+    data : RunData
+        One run, or several runs whose signatures agree.
+    apart : mapping of (metric, convention) to str, optional
+        Columns that stand apart from others of the same metric and convention, and why.
+    """
+    columns = tuple(
+        make_column(data, metric, convention, (apart or {}).get((metric, convention), ""))
+        for metric, convention in data.columns
+    )
     titles = {system.name: system.title for system in data.systems}
     common = {column.key: _common_signature(data, column) for column in columns}
     rows = {
@@ -143,17 +49,17 @@ def make_leaderboard(data: RunData) -> Leaderboard:
     }
     warnings: list[str] = []
     for position, column in enumerate(columns):
-        beaten = _beaten(data, column)
+        beaten = beaten_by_controls(data, column)
         for system, controls in beaten.items():
             cells = list(rows[system].cells)
             cells[position] = replace(cells[position], beaten_by=tuple(titles[name] for name in controls))
             rows[system] = replace(rows[system], cells=tuple(cells))
-            warnings.append(_beaten_sentence(data, column, system, controls, titles))
-        warnings.extend(_above_ceiling(data, column, titles))
+            warnings.append(beaten_sentence(data, column, system, controls, titles))
+        warnings.extend(above_ceiling(data, column, titles))
     return Leaderboard(
         columns=columns,
         groups=_groups(data, rows),
-        findings=_findings(data, columns, titles),
+        findings=findings(data, columns, titles),
         warnings=tuple(warnings),
         overlaps=tuple(
             f"{system.title} was {rows[system.name].training}, by its published training list."
@@ -164,7 +70,7 @@ def make_leaderboard(data: RunData) -> Leaderboard:
     )
 
 
-def make_column(data: RunData, metric: str, convention: str) -> Column:
+def make_column(data: RunData, metric: str, convention: str, apart: str = "") -> Column:
     """Describe a column from the registry, and from its scores alone where the metric is not known here."""
     facts = metrics().get(metric)
     known = {item.name: item for item in facts.conventions} if facts else {}
@@ -176,7 +82,7 @@ def make_column(data: RunData, metric: str, convention: str) -> Column:
     ]
     most = max(score.n for score in scores)
     return Column(
-        key=f"{metric}@{convention}",
+        key=f"{metric}@{convention}" + (f"@{apart}" if apart else ""),
         metric=metric,
         convention=convention,
         title=facts.title if facts else metric,
@@ -186,6 +92,7 @@ def make_column(data: RunData, metric: str, convention: str) -> Column:
         clips_note=f"{most} of {len(data.clips)} clips" if facts and 0 < most < len(data.clips) else "",
         is_default=facts is None or facts.default == convention,
         is_first=convention == _first_convention(data, metric, facts),
+        apart=apart,
         facts=facts,
         convention_facts=known.get(convention),
     )
@@ -194,13 +101,6 @@ def make_column(data: RunData, metric: str, convention: str) -> Column:
 def _first_convention(data: RunData, metric: str, facts: Metric | None) -> str:
     scored = [convention for name, convention in data.columns if name == metric]
     return facts.default if facts is not None and facts.default in scored else scored[0]
-
-
-def better(direction: str, value: float, other: float) -> bool:
-    """Whether `value` is strictly better than `other`."""
-    if direction == "lower":
-        return value < other
-    return direction == "higher" and value > other
 
 
 def _cell(data: RunData, system: SystemFacts, column: Column, common_signature: str) -> Cell:
@@ -301,122 +201,14 @@ def _common_signature(data: RunData, column: Column) -> str:
     return signatures.most_common(1)[0][0] if signatures else ""
 
 
-def _value(data: RunData, system: str, column: Column) -> float | None:
-    score = data.score_of.get((system, column.metric, column.convention))
-    return None if score is None else score.value
-
-
-def _has_values(data: RunData, column: Column) -> bool:
-    return any(_value(data, system.name, column) is not None for system in data.competitors)
-
-
-def _beaten(data: RunData, column: Column) -> dict[str, list[str]]:
-    """Competitor -> floor controls with a better value."""
-    floors = [s.name for s in data.systems if s.is_control and s.name not in CEILINGS]
-    beaten: dict[str, list[str]] = {}
-    for system in data.competitors:
-        value = _value(data, system.name, column)
-        if value is None:
-            continue
-        above = [
-            name
-            for name in floors
-            if (floor := _value(data, name, column)) is not None and _visibly_better(column, floor, value)
-        ]
-        if above:
-            beaten[system.name] = above
-    return beaten
-
-
-def _visibly_better(column: Column, value: float, other: float) -> bool:
-    """Whether a value is better and also printed differently."""
-    printed = [format_value(number, column.decimals) for number in (value, other)]
-    return better(column.direction, value, other) and printed[0] != printed[1]
-
-
-def _beaten_sentence(
-    data: RunData, column: Column, system: str, controls: list[str], titles: dict[str, str]
-) -> str:
-    value = format_value(_value(data, system, column), column.decimals)
-    listed = " and ".join(
-        f"{titles[name]} ({format_value(_value(data, name, column), column.decimals)})" for name in controls
-    )
-    verb = "does" if len(controls) == 1 else "do"
-    return f"{column_name(column)}: {listed} {verb} better than {titles[system]} ({value})."
-
-
-def _above_ceiling(data: RunData, column: Column, titles: dict[str, str]) -> list[str]:
-    warnings = []
-    for ceiling in (s.name for s in data.systems if s.is_control and s.name in CEILINGS):
-        top = _value(data, ceiling, column)
-        if top is None:
-            continue
-        for system in data.competitors:
-            value = _value(data, system.name, column)
-            if value is not None and _visibly_better(column, value, top):
-                warnings.append(
-                    f"{column_name(column)}: {titles[system.name]} "
-                    f"({format_value(value, column.decimals)}) does better than {titles[ceiling]} "
-                    f"({format_value(top, column.decimals)}): this metric rewards something besides likeness."
-                )
-    return warnings
-
-
-def column_name(column: Column) -> str:
-    """Return the title, with the convention where it is not the metric's default."""
-    return column.title if column.is_default else f"{column.title} ({column.convention})"
-
-
-def _findings(data: RunData, columns: tuple[Column, ...], titles: dict[str, str]) -> tuple[str, ...]:
-    valued = [column for column in columns if _has_values(data, column)]
-    if valued and len(data.competitors) < 2:
-        return (f"{data.competitors[0].title} is the only system: there is nothing to rank.",)
-    tested = [column for column in valued if len(_ranks(data, column)) > 1]
-    untested = [column_name(column) for column in valued if column not in tested]
-    findings = [_finding(data, column, titles) for column in tested]
-    if untested:
-        findings.append(f"{', '.join(untested)}: no paired test, so no system is called best.")
-    return tuple(findings)
-
-
-def _ranks(data: RunData, column: Column) -> list[RankRecord]:
-    return [r for r in data.ranks if (r.metric, r.convention) == (column.metric, column.convention)]
-
-
-def _finding(data: RunData, column: Column, titles: dict[str, str]) -> str:
-    name = column_name(column)
-    first = [rank.system for rank in _ranks(data, column) if rank.tie_group == 1]
-    if len(first) > 1:
-        listed = ", ".join(titles.get(system, system) for system in first)
-        return f"{name}: no test tells {listed} apart."
-    best = first[0]
-    value = format_value(_value(data, best, column), column.decimals)
-    against = [
-        comparison
-        for comparison in data.comparisons
-        if (comparison.metric, comparison.convention) == (column.metric, column.convention)
-        and best in (comparison.system_a, comparison.system_b)
-    ]
-    if not against:
-        return f"{name}: {titles.get(best, best)} is best ({value})."
-    closest = max(against, key=lambda comparison: comparison.p_holm)
-    other = closest.system_b if closest.system_a == best else closest.system_a
-    return (
-        f"{name}: {titles.get(best, best)} is best ({value}); closest is {titles.get(other, other)} "
-        f"({format_value(_value(data, other, column), column.decimals)}, "
-        f"{format_p(closest.p_holm)} after Holm, {closest.n} clips)."
-    )
-
-
 def _groups(data: RunData, rows: dict[str, Row]) -> tuple[Group, ...]:
     groups = []
     for kind, title in _GROUP_TITLES.items():
         members = tuple(rows[system.name] for system in data.competitors if system.prompt == kind)
         if members:
             groups.append(Group(title, "competitors", members))
-    controls = [system.name for system in data.systems if system.is_control]
-    ceiling = tuple(rows[name] for name in controls if name in CEILINGS)
-    floor = tuple(rows[name] for name in controls if name not in CEILINGS)
+    ceiling = tuple(rows[system.name] for system in data.systems if system.is_ceiling)
+    floor = tuple(rows[system.name] for system in data.systems if system.is_floor)
     if ceiling:
         groups.append(Group("Controls: ceiling", "ceiling", ceiling))
     if floor:

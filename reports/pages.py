@@ -16,10 +16,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from clapstick.protocols.archive import SPLITS, write_text
+from clapstick.reports.board import Cell, Column, Leaderboard, column_name
 from clapstick.reports.breakdown import SMALL_CELL
 from clapstick.reports.clip_index import make_clip_index
 from clapstick.reports.figures import Figure, make_figures
-from clapstick.reports.leaderboard import Cell, Column, Leaderboard, column_name, make_leaderboard
+from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.media import chunk_script, json_for_script, make_media
 from clapstick.reports.published import published_rows
 from clapstick.reports.run_data import RunData, read_run
@@ -153,6 +154,7 @@ def render(data: RunData, board: Leaderboard, figures: list[Figure], parts: Page
             **vars(parts),
             version=clapstick_version(),
             run=data.run,
+            runs=(),
             clips=data.clips,
             systems=data.systems,
             source_count=len({clip.source for clip in data.clips}),
@@ -227,7 +229,7 @@ def _drawer_cell(data: RunData, system: str, column: Column, cell: Cell, part: s
         "lines": lines,
         "missing": list(score.missing),
         "signature": score.signature,
-        "method": f"method-{column.key}",
+        "method": f"method-{column.metric}@{column.convention}",
     }
 
 

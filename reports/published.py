@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clapstick.protocols.archive import ScoreRecord
 from clapstick.protocols.results import comparability, lookup
-from clapstick.reports.leaderboard import Column, Leaderboard, column_name
+from clapstick.reports.board import Column, Leaderboard, column_name
 from clapstick.reports.numbers import MOST_DECIMALS, decimals_for, format_value
 from clapstick.reports.run_data import RunData
 

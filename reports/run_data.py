@@ -26,6 +26,9 @@ from clapstick.protocols.clips import Clip
 REFERENCE = "reference"
 """Name under which the archive keeps the reference sounds."""
 
+CEILINGS = frozenset({"reference", "disc-rms", "envelope-shaper"})
+"""Controls that no system should beat; every other control is a floor: it does not follow the picture."""
+
 _SCORE_COLUMNS = ["system", "clip", "metric", "convention", "value", "reason"]
 
 Pair = tuple[str, str]
@@ -45,7 +48,14 @@ class SystemFacts:
     sees_reference: bool
     has_training_list: bool
     """Whether it is known what it was trained on."""
+    is_ceiling: bool
+    """Whether it is a control that no system should beat."""
     card: dict[str, Any]
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether it is a control that does not follow the picture."""
+        return self.is_control and not self.is_ceiling
 
     @property
     def is_control(self) -> bool:
@@ -160,6 +170,7 @@ def _facts(name: str, card: dict[str, Any], clips: list[Clip]) -> SystemFacts:
         prompt=_prompt_used(prompts, clips),
         sees_reference=bool(card.get("sees_reference")),
         has_training_list=bool(card.get("trained_on")),
+        is_ceiling=card.get("role") == "control" and name in CEILINGS,
         card=card,
     )
 

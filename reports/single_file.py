@@ -12,9 +12,10 @@ from markupsafe import Markup
 
 from clapstick.protocols.archive import write_text
 from clapstick.protocols.problems import fail
+from clapstick.reports.board import Leaderboard
 from clapstick.reports.clip_index import make_clip_index
 from clapstick.reports.figures import Figure, make_figures
-from clapstick.reports.leaderboard import Leaderboard, make_leaderboard
+from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.media import ClipMedia, json_for_script, make_media
 from clapstick.reports.pages import CLIP_INDEX, EARLY_SCRIPT, SCRIPTS, STYLES, inline_parts, render
 from clapstick.reports.run_data import RunData, read_run

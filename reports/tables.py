@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from clapstick.protocols.archive import StandardRecord
+from clapstick.reports.board import Column, Leaderboard, column_name
 from clapstick.reports.breakdown import by_attribute
-from clapstick.reports.leaderboard import Column, Leaderboard, column_name
 from clapstick.reports.numbers import format_value
 from clapstick.reports.run_data import RunData, SystemFacts
 

@@ -18,7 +18,9 @@ AllowOption = Annotated[
     typer.Option("--allow", metavar="KEY", help="Setting that may differ, as version or library.numpy."),
 ]
 
-OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="HTML page to write besides.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="HTML page: one leaderboard of all runs, and what changed.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,8 +38,11 @@ def compare(
     Ends with 0 when all columns could be merged, with 1 when some are kept apart; what differs is named.
     """
     from clapstick.harness.cli import EXIT_PARTIAL
+    from clapstick.protocols.archive import require_writable
     from clapstick.reports.compare import compare_runs
 
+    if out is not None:
+        require_writable(out)
     found = compare_runs(runs, allow=allow or ())
     if out is not None:
         from clapstick.reports.compare_page import write_comparison

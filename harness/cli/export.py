@@ -26,10 +26,12 @@ def register(app: typer.Typer) -> None:
 
 def export(run: RunArgument, wanted: FormatOption, out: OutOption = None, clips: ClipsOption = False) -> None:
     """Write a run's scores in a format. Example: clapstick export runs/mine --format latex -o table.tex"""
-    from clapstick.protocols.archive import atomic
+    from clapstick.protocols.archive import atomic, require_writable
     from clapstick.protocols.problems import fail
     from clapstick.reports.exports import export_run
 
+    if out is not None:
+        require_writable(out)
     content = export_run(run, wanted, clips=clips)
     if out is not None:
         with atomic(out) as temporary:

@@ -72,6 +72,7 @@ def _build(
     address: str,
     workers: int | None,
 ) -> Path:
+    from clapstick.protocols.archive import RunArchive, require_writable
     from clapstick.protocols.problems import fail
     from clapstick.reports import build_report
 
@@ -80,11 +81,18 @@ def _build(
             raise fail("one file holds one run", "--single-file", found=f"{len(runs)} runs", remedy="Name one.")
         from clapstick.reports.single_file import build_single_file
 
-        return build_single_file(runs[0], out or runs[0] / "report.html", clips=clips, workers=workers or 1)
+        page = out or runs[0] / "report.html"
+        RunArchive(runs[0]).read_run()
+        require_writable(page)
+        return build_single_file(runs[0], page, clips=clips, workers=workers or 1)
     if len(runs) > 1 or site:
         if out is None:
             raise fail("a site needs a folder", "clapstick report", remedy="Add --out SITE.")
         from clapstick.reports.site import build_site
 
+        require_writable(out, folder=True)
         return build_site(runs, out, codec=codec.value, workers=workers, address=address)
+    archive = RunArchive(runs[0])
+    archive.read_run()
+    require_writable(out or archive.report, folder=True)
     return build_report(runs[0], out, codec=codec.value, workers=workers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from clapstick.reports.leaderboard import Cell, Column, Leaderboard, column_name, make_leaderboard
+from clapstick.reports.board import Cell, Column, Leaderboard, column_name
+from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.run_data import RunData
 
 _ESCAPES = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from clapstick.reports.leaderboard import Cell, column_name, make_leaderboard
+from clapstick.reports.board import Cell, column_name
+from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.run_data import RunData
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")

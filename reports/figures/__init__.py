@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clapstick.protocols.clips import safe_stem
+from clapstick.reports.board import Leaderboard
 from clapstick.reports.figures.envelope_rows import chosen_clips, envelope_figure
 from clapstick.reports.figures.intervals import interval_figure
 from clapstick.reports.figures.material_action import breakdown_figure
 from clapstick.reports.figures.scatter import cost_figure, metric_scatter
 from clapstick.reports.figures.svg import Figure
-from clapstick.reports.leaderboard import Leaderboard
 from clapstick.reports.run_data import RunData
 
 MOST_SCATTERS = 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from clapstick.reports.board import Cell, Column, Leaderboard, Row, column_name
 from clapstick.reports.figures.svg import Figure, drawing, element, label_for, scale_for, text
-from clapstick.reports.leaderboard import Cell, Column, Leaderboard, Row, column_name
 
 WIDTH = 560
 _LABELS = 196

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from clapstick.reports.board import Column, column_name
 from clapstick.reports.breakdown import SMALL_CELL, Breakdown, by_attribute
 from clapstick.reports.figures.svg import Figure, Scale, drawing, element, label_for, scale_for, text
-from clapstick.reports.leaderboard import Column, column_name
 from clapstick.reports.run_data import RunData
 
 MOST_SYSTEMS = 6

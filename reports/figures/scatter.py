@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from clapstick.reports.board import Column, Leaderboard, Row, column_name
 from clapstick.reports.figures.svg import Figure, Scale, drawing, element, label_for, scale_for, text
-from clapstick.reports.leaderboard import Column, Leaderboard, Row, column_name
 from clapstick.reports.run_data import RunData
 from clapstick.reports.tables import cost_of
 

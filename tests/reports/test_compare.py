@@ -91,7 +91,9 @@ def test_other_clips_are_kept_apart(tmp_path: Path) -> None:
     before, after = run(tmp_path / "before"), run(tmp_path / "after", clips=CLIPS[:30])
     found = compare_runs([before.root, after.root])
     assert found.changes == ()
-    assert found.separated[0].differences == {"clips": ("10 only here", "0 only here")}
+    assert found.separated[0].differences == {
+        "clips": ("40, 10 of them not in the other run", "30, all of them in the other run")
+    }
 
 
 def test_archives_without_statistics_are_not_tested_and_say_so(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_the_page_lists_what_changed_and_holds_hostile_names_as_text(tmp_path: P
     text = page.read_text(encoding="utf-8")
     assert "<i>before" not in text
     assert "&lt;i&gt;before" in text
-    assert text.count('class="significant"') == 3
+    assert text.count('class="better significant"') == 3
     assert "script-src &#39;sha256-" in text
     assert "Nothing: every column has the same signature" in text
 
@@ -127,7 +129,10 @@ def test_the_command_prints_json_and_ends_with_1_where_columns_are_apart(tmp_pat
     assert result.exit_code == 1
     document = json.loads(result.stdout)
     assert document["runs"] == ["before", "after"]
-    assert document["separated"][0]["differences"]["clips"] == ["10 only here", "0 only here"]
+    assert document["separated"][0]["differences"]["clips"] == [
+        "40, 10 of them not in the other run",
+        "30, all of them in the other run",
+    ]
     same = CliRunner().invoke(build_app(), ["compare", str(before.root), str(before.root / ".." / "before")])
     assert same.exit_code != 0
     assert np.isfinite(document["merged"][0]["value"])

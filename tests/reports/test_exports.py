@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 import yaml
 from archive_builder import BuiltSystem, build_archive
+from typer.testing import CliRunner
 
+from clapstick.harness.cli import build_app
 from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import RunArchive
 from clapstick.protocols.problems import ClapstickError
@@ -184,3 +186,27 @@ def test_an_unknown_format_is_refused(archive: RunArchive) -> None:
         export_run(archive.root, "xlsx")
     with pytest.raises(ClapstickError, match="no clip-level form"):
         export_run(archive.root, "latex", clips=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "RUN", "-o", "FILE/report"],
+        ["report", "RUN", "--single-file", "-o", "FILE/one.html"],
+        ["report", "RUN", "--site", "-o", "FILE/site"],
+        ["report", "RUN", "--single-file", "-o", "FOLDER"],
+        ["export", "RUN", "-f", "csv", "-o", "FILE/x.csv"],
+        ["export", "RUN", "-f", "csv", "-o", "FOLDER"],
+        ["compare", "RUN", "RUN", "-o", "FILE/x.html"],
+    ],
+)
+def test_an_output_that_cannot_be_written_is_said_without_a_trace(
+    archive: RunArchive, tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    places = {"RUN": str(archive.root), "FOLDER": str(tmp_path)}
+    words = [places.get(word, word.replace("FILE", str(tmp_path / "file"))) for word in arguments]
+    result = CliRunner().invoke(build_app(), words)
+    assert isinstance(result.exception, ClapstickError)
+    assert re.search("cannot be written|is a folder", str(result.exception))
+    assert (tmp_path / "file").read_text() == "in the way"

@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from clapstick.metrics.signature import parse_signature
 from clapstick.protocols.archive import SPLITS, write_text
 from clapstick.reports.board import Cell, Column, Leaderboard, column_name
 from clapstick.reports.breakdown import SMALL_CELL
@@ -209,7 +210,7 @@ def _drawer_cell(data: RunData, system: str, column: Column, cell: Cell, part: s
     score = cell.score
     assert score is not None
     level = f"{data.run.protocol.statistics.level * 100:g} %"
-    lines: list[tuple[str, str]] = []
+    lines: list[tuple[str, str]] = [("Convention", column.convention)]
     if score.value is None:
         lines.append(("Not computed", score.reason or "no reason was recorded"))
     else:
@@ -221,6 +222,7 @@ def _drawer_cell(data: RunData, system: str, column: Column, cell: Cell, part: s
         lines.append(("Clips", f"{score.n} of {score.n + len(score.missing)}{' ' + part if part else ''}"))
     if cell.rank:
         lines.append(("Rank", f"{cell.rank} among systems; controls are not ranked"))
+    lines += [(f"Checkpoint {name}", f"SHA-256 {digest}…") for name, digest in _checkpoints(score.signature)]
     lines += [("Note", note) for note in cell.notes]
     if cell.beaten_by:
         lines.append(("Warning", f"a control does better: {', '.join(cell.beaten_by)}"))
@@ -231,6 +233,14 @@ def _drawer_cell(data: RunData, system: str, column: Column, cell: Cell, part: s
         "signature": score.signature,
         "method": f"method-{column.metric}@{column.convention}",
     }
+
+
+def _checkpoints(signature: str) -> list[tuple[str, str]]:
+    """Return (embedder, start of the hash of its checkpoint) for those behind a score."""
+    try:
+        return [(name, str(digest)) for name, digest in parse_signature(signature).weights.items()]
+    except ValueError:
+        return []  # written by another program: the signature itself stands below
 
 
 def clapstick_version() -> str:

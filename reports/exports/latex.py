@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clapstick.protocols.archive import SPLITS
 from clapstick.reports.board import Cell, Column, Leaderboard, column_name
 from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.run_data import RunData
@@ -50,6 +51,9 @@ def latex(data: RunData) -> str:
         for row in group.rows:
             cells = [_cell(data, cell) for cell in row.cells]
             lines.append(" & ".join([escape(row.system.title), *cells]) + r" \\")
+            for part, of_part in zip(SPLITS, zip(*row.splits, strict=True), strict=False):
+                cells = [_split_cell(cell) for cell in of_part]
+                lines.append(" & ".join([rf"\quad {part} in training", *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
@@ -63,11 +67,7 @@ def _cell(data: RunData, cell: Cell) -> str:
     score = cell.score
     if score is None or score.value is None:
         return "--"
-    value = escape(cell.text)
-    value = rf"\textbf{{{value}}}" if cell.mark == "best" else value
-    if score.ci_low is not None and score.ci_high is not None and cell.interval:
-        low, _, high = cell.interval.partition(" to ")
-        value += rf" {{\scriptsize [{escape(low)}, {escape(high)}]}}"
+    value = _value_with_interval(cell)
     group = next(
         (
             rank.tie_group
@@ -77,6 +77,22 @@ def _cell(data: RunData, cell: Cell) -> str:
         None,
     )
     return value if group is None else rf"{value}$^{{\mathrm{{{_letter(group)}}}}}$"
+
+
+def _split_cell(cell: Cell) -> str:
+    """Return a value on seen or unseen clips with its own number of clips."""
+    if cell.score is None or cell.score.value is None:
+        return "--"
+    return rf"{_value_with_interval(cell)} {{\scriptsize $n={cell.score.n}$}}"
+
+
+def _value_with_interval(cell: Cell) -> str:
+    value = escape(cell.text)
+    value = rf"\textbf{{{value}}}" if cell.mark == "best" else value
+    if not cell.interval:
+        return value
+    low, _, high = cell.interval.partition(" to ")
+    return rf"{value} {{\scriptsize [{escape(low)}, {escape(high)}]}}"
 
 
 def _letter(group: int) -> str:
@@ -92,6 +108,10 @@ def _caption(data: RunData, board: Leaderboard) -> str:
         "Bold: a paired test (Holm) tells it from every other system; a shared letter means a tie.",
         "Controls are not ranked.",
     ]
+    if board.has_splits:
+        parts.append(
+            "Seen and unseen in training: on the clips that the system was trained on, and the others."
+        )
     parts += [_column_words(data, column) for column in board.columns]
     return " ".join(parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from clapstick.protocols.archive import SPLITS
 from clapstick.reports.board import Cell, column_name
 from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.run_data import RunData
@@ -27,6 +28,9 @@ def markdown(data: RunData) -> str:
         for row in group.rows:
             cells = " | ".join(_cell(cell) for cell in row.cells)
             lines.append(f"| {_plain(row.system.title)} | {cells} |")
+            for part, of_part in zip(SPLITS, zip(*row.splits, strict=True), strict=False):
+                cells = " | ".join(_cell(cell) for cell in of_part)
+                lines.append(f"| … {part} in training, {_counts(of_part)} | {cells} |")
     if board.warnings:
         lines += ["", *(f"- Warning: {_plain(warning)}" for warning in board.warnings)]
     if board.missing:
@@ -38,6 +42,12 @@ def markdown(data: RunData) -> str:
         score = next(s for s in data.scores if (s.metric, s.convention) == (column.metric, column.convention))
         lines.append(f"- {_plain(column_name(column))}: {_plain(score.signature)}")
     return "\n".join(lines) + "\n"
+
+
+def _counts(cells: tuple[Cell, ...]) -> str:
+    """Return how many clips stand behind the values of a row."""
+    counts = sorted({cell.score.n for cell in cells if cell.score is not None and cell.score.value is not None})
+    return f"n = {'–'.join(dict.fromkeys(map(str, (counts[0], counts[-1]))))}" if counts else "no value"
 
 
 def _cell(cell: Cell) -> str:

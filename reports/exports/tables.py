@@ -6,12 +6,17 @@ import io
 
 import pandas as pd
 
-from clapstick.protocols.archive import ScoreRecord
+from clapstick.protocols.archive import SPLITS, ScoreRecord
 from clapstick.reports.run_data import RunData
+
+_RANKS = ("rank_low", "rank_high", "tie_group")
+_SPLIT_NUMBERS = ("value", "ci_low", "ci_high")
 
 
 def score_frame(data: RunData) -> pd.DataFrame:
-    """Return one row a system x metric x convention, with rank and tie group where they were computed."""
+    """Return one row a system x metric x convention, with rank, tie group and seen and unseen clips where
+    they were computed.
+    """
     ranks = {(r.system, r.metric, r.convention): r for r in data.ranks}
     titles = {system.name: (system.title, system.role, system.prompt) for system in data.systems}
     rows = []
@@ -31,12 +36,28 @@ def score_frame(data: RunData) -> pd.DataFrame:
                 "rank_low": None if rank is None else rank.rank_low,
                 "rank_high": None if rank is None else rank.rank_high,
                 "tie_group": None if rank is None else rank.tie_group,
+                **_split_values(data, score),
             }
         )
     columns = ["protocol", "title", "role", "prompt", *ScoreRecord.model_fields]
-    frame = pd.DataFrame(rows, columns=[*columns, "rank_low", "rank_high", "tie_group"])
-    whole = dict.fromkeys(("rank_low", "rank_high", "tie_group"), "Int64")
-    return frame.astype({"value": "float64", "ci_low": "float64", "ci_high": "float64", **whole})
+    frame = pd.DataFrame(rows, columns=[*columns, *_RANKS, *_split_columns()])
+    whole = dict.fromkeys((*_RANKS, *(f"{part}_n" for part in SPLITS)), "Int64")
+    numbers = ("value", "ci_low", "ci_high", *(f"{p}_{name}" for p in SPLITS for name in _SPLIT_NUMBERS))
+    return frame.astype({**dict.fromkeys(numbers, "float64"), **whole})
+
+
+def _split_columns() -> list[str]:
+    return [f"{part}_{name}" for part in SPLITS for name in (*_SPLIT_NUMBERS, "n")]
+
+
+def _split_values(data: RunData, score: ScoreRecord) -> dict[str, float | int | None]:
+    """Return the value on seen and on unseen clips; nothing where the system saw none."""
+    values: dict[str, float | int | None] = {}
+    for part in SPLITS:
+        split = data.split_score_of.get((part, score.system, score.metric, score.convention))
+        for name in (*_SPLIT_NUMBERS, "n"):
+            values[f"{part}_{name}"] = None if split is None else getattr(split, name)
+    return values
 
 
 def clip_frame(data: RunData) -> pd.DataFrame:

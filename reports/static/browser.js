@@ -319,7 +319,7 @@
       "span",
       { class: "row-score", title: reason || null },
       `${item.title} ${format(value, item.decimals + 1)}`,
-      rank === null ? null : make("span", { class: "muted" }, ` better than ${rank.toFixed(0)} %`),
+      rank === null ? null : make("span", { class: "muted" }, ` better than on ${rank.toFixed(0)} % of its clips`),
     );
   }
 

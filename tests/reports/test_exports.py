@@ -210,3 +210,19 @@ def test_an_output_that_cannot_be_written_is_said_without_a_trace(
     assert isinstance(result.exception, ClapstickError)
     assert re.search("cannot be written|is a folder", str(result.exception))
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_seen_and_unseen_clips_stand_in_tables_and_documents(archive: RunArchive) -> None:
+    seen, unseen = (archive.read_splits()[part][0] for part in ("seen", "unseen"))
+    frame = pd.read_csv(io.BytesIO(export_run(archive.root, "csv")))
+    rows = frame[(frame["metric"] == "e-l1") & (frame["convention"] == "v2s")].set_index("system")
+    assert rows.loc["syncfusion", "seen_value"] == pytest.approx(seen.value, abs=1e-15)
+    assert rows.loc["syncfusion", "unseen_ci_low"] == pytest.approx(unseen.ci_low, abs=1e-15)
+    assert (rows.loc["syncfusion", "seen_n"], rows.loc["syncfusion", "unseen_n"]) == (1, 1)
+    assert math.isnan(rows.loc["video-foley", "seen_value"])
+    text = export_run(archive.root, "markdown").decode()
+    assert f"| … seen in training, n = 1 | {seen.value:.4f} [" in text
+    table = export_run(archive.root, "latex").decode()
+    assert rf"\quad unseen in training & {unseen.value:.4f} {{\scriptsize [" in table
+    assert r"{\scriptsize $n=1$}" in table
+    assert "on the clips that the system was trained on" in table

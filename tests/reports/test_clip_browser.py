@@ -24,27 +24,6 @@ if TYPE_CHECKING:
 FRAME_S = 1 / 30
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails its test on any console message, script error or request to another host."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(f"console: {message.text}"))
-    opened.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    opened.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith(("file:", "data:", "http://127.0.0.1"))
-            else complaints.append(f"request: {request.url}")
-        ),
-    )
-    yield opened
-    context.close()
-    assert complaints == []
-
-
 def wait_until(page: Page, condition: str, timeout_s: float = 10.0) -> None:
     """Wait for a condition in the page; its policy forbids the polling that Playwright does by eval."""
     end = time.monotonic() + timeout_s

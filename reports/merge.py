@@ -18,7 +18,7 @@ from clapstick.reports.compare import AgreedColumn, RunComparison
 from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.numbers import format_value
 from clapstick.reports.ranking import rank_systems
-from clapstick.reports.run_data import Pair, RunData
+from clapstick.reports.run_data import Pair, RunData, SystemFacts
 from clapstick.reports.stored_statistics import read_statistics
 
 Names = Mapping[tuple[str, str], str]
@@ -92,7 +92,7 @@ def _as_one_run(runs: Mapping[str, RunData], columns: Iterable[AgreedColumn], na
     """Return runs that agree as one, reduced to these columns."""
     wanted = {(column.metric, column.convention): None for column in columns}
     first = next(iter(runs.values()))
-    systems = {}
+    systems: dict[str, SystemFacts] = {}
     for run, data in runs.items():
         for system in data.systems:
             row = names[run, system.name]

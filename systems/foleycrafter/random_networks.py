@@ -1,8 +1,11 @@
-"""Networks of the shape of Auffusion and FoleyCrafter with random weights, to try an installation.
+"""Narrow random networks in place of the files of Auffusion and FoleyCrafter, to try an installation.
 
-Auffusion has the shape of Stable Diffusion 1.5, from which it was trained. Its vocoder is HiFi-GAN on 256 mels.
+Blocks, inputs and outputs are those of Auffusion, which was trained from Stable Diffusion 1.5. Its networks are
+320 to 1,280 channels wide (autoencoder: 128 to 512), which would take minutes a step on a CPU. The vocoder is
+HiFi-GAN on 256 mels with a hop of 160 samples.
 """
 
+CHANNELS, AUTOENCODER_CHANNELS = (64, 128, 256, 256), (32, 64, 128, 128)
 WIDTH, IMAGE_WIDTH, IMAGE_TOKENS = 768, 1024, 4
 VOCODER = {
     "resblock": "1",
@@ -70,13 +73,13 @@ def random_pipeline(folder):
     from foleycrafter.models.auffusion_unet import UNet2DConditionModel
     from foleycrafter.pipelines.pipeline_controlnet import StableDiffusionControlNetPipeline
 
-    network = UNet2DConditionModel(sample_size=64, cross_attention_dim=WIDTH)
+    network = UNet2DConditionModel(sample_size=64, cross_attention_dim=WIDTH, block_out_channels=CHANNELS)
     text = transformers.CLIPTextConfig(hidden_size=WIDTH, intermediate_size=3072, num_attention_heads=12)
     return StableDiffusionControlNetPipeline(
         vae=AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(128, 256, 512, 512),
+            block_out_channels=AUTOENCODER_CHANNELS,
             layers_per_block=2,
             sample_size=512,
         ),

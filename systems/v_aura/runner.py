@@ -17,6 +17,7 @@ def load(job):
 
     if job.device == "cpu":
         clapstick_trial.cuda_on_cpu()
+    clapstick_trial.old_torchvision()
     job.enter_repository()
     if job.parameters["random_weights"]:
         return job, random_model(job)
@@ -41,7 +42,6 @@ def random_model(job):
     from models.vaura_model import VAURAModel
     from omegaconf import OmegaConf
 
-    clapstick_trial.old_torchvision()
     codec = dac.DAC(sample_rate=RATE)
     dac.utils.download = lambda **_: None
     dac.DAC.load = lambda _: codec

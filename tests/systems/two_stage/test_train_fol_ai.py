@@ -27,7 +27,7 @@ from clapstick.systems.two_stage.training_runs import run_fol_ai
 from clapstick.systems.two_stage.video2rms import CONFIGS as STAGE_ONE
 
 CONFIG = CONFIGS["fol-ai-tiny"].model_copy(update={"cavp": False})
-TRAINING = FolAITraining(steps=6, batch_size=2, learning_rate=1e-3, save_every=2, precision="no", ema_decay=0.5)
+TRAINING = FolAITraining(steps=4, batch_size=2, learning_rate=1e-3, save_every=2, precision="no", ema_decay=0.5)
 
 
 def _model() -> FolAISound:
@@ -61,8 +61,16 @@ def _train(out: Path, kill_after: int | None = None) -> tuple[Path, FolAISound]:
     return train_fol_ai(_sounds(), model, TRAINING, out, seed=2, prompt_of=prompt_of), model
 
 
-def test_it_learns_and_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
-    path, whole = _train(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FolAISound]:
+    """Checkpoint and network of one whole training."""
+    return _train(tmp_path_factory.mktemp("whole"))
+
+
+def test_it_learns_and_a_killed_training_ends_with_the_same_weights(
+    tmp_path: Path, trained: tuple[Path, FolAISound]
+) -> None:
+    path, whole = trained
     assert path.name == "controlnet.safetensors"
     with pytest.raises(KilledError):
         _train(tmp_path / "killed", kill_after=3)
@@ -76,21 +84,21 @@ def test_it_learns_and_a_killed_training_ends_with_the_same_weights(tmp_path: Pa
 
 def test_another_training_in_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
-        _train(tmp_path, kill_after=3)
+        _train(tmp_path, kill_after=2)
     with pytest.raises(ClapstickError, match="folder holds another training"):
         train_fol_ai(
             _sounds(), _model(), TRAINING, tmp_path, seed=9, prompt_of=lambda windows: torch.zeros(2, 512)
         )
 
 
-def test_checkpoint_loads_onto_its_base(tmp_path: Path) -> None:
+def test_checkpoint_loads_onto_its_base(tmp_path: Path, trained: tuple[Path, FolAISound]) -> None:
     model = _model()
     for part, folder in (("dit", "transformer"), ("vae", "vae"), ("lengths", "projection_model")):
         getattr(model.base, part).save_pretrained(tmp_path / "base" / folder)
-    path, trained = _train(tmp_path / "out")
+    path, whole = trained
     loaded = load_fol_ai(path, tmp_path / "base")
     assert loaded.config == CONFIG
-    wanted = trained.state_dict()
+    wanted = whole.state_dict()
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in loaded.state_dict().items())
 
 

@@ -13,7 +13,7 @@ from clapstick.protocols.problems import ClapstickError
 from clapstick.systems.two_stage.checkpoints import load_strictly, read_checkpoint, save_checkpoint
 from clapstick.systems.two_stage.stage_one_windows import join_windows, predict
 from clapstick.systems.two_stage.train_video2rms import (
-    STAGE_ONE_TRAININGS,
+    TRAININGS,
     Progress,
     Video2RMSTraining,
     learning_rate,
@@ -81,9 +81,9 @@ def test_no_recording_is_on_both_sides() -> None:
 
 def test_learning_rates_of_the_papers() -> None:
     # Halved every 100 epochs: 1e-3, then 5e-4 from epoch 100, 2.5e-4 from 200.
-    rates = [learning_rate(STAGE_ONE_TRAININGS["video-foley"], epoch) for epoch in (0, 99, 100, 250)]
+    rates = [learning_rate(TRAININGS["video-foley"], epoch) for epoch in (0, 99, 100, 250)]
     assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 2.5e-4])
-    assert learning_rate(STAGE_ONE_TRAININGS["fol-ai"], 499) == 1e-3
+    assert learning_rate(TRAININGS["fol-ai"], 499) == 1e-3
 
 
 def test_overlaps_by_hand() -> None:

@@ -30,6 +30,7 @@ from clapstick.metrics.embedders.registry import embedder, embedders, load_embed
 from clapstick.protocols.archive import atomic
 from clapstick.protocols.audio import Audio, require_finite
 from clapstick.protocols.cache import cache_dir, writable
+from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import ClapstickError, fail
 
 if TYPE_CHECKING:
@@ -169,6 +170,11 @@ def key_parts(content: bytes, card: EmbedderCard, weights: Mapping[str, Path], d
         "device": device.split(":")[0],
         "libraries": library_versions(),
     }
+
+
+def picture_content(clip: Clip) -> str:
+    """Return what identifies a clip's picture: the video's bytes and the stretch of it."""
+    return f"{file_sha256(clip.video)} {clip.start_s!r} {clip.duration_s!r}"
 
 
 def library_versions() -> dict[str, str]:

@@ -9,16 +9,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clapstick.harness.embedding_cache import ClipEmbedding, EmbeddingCache, embed_clips, key_of, key_parts
+from clapstick.harness.adapter_rows import adapter_rows
+from clapstick.harness.adapters import FoundAdapter, adapter_options, find_adapter, require_adapter
+from clapstick.harness.embedding_cache import (
+    ClipEmbedding,
+    EmbeddingCache,
+    embed_clips,
+    key_of,
+    key_parts,
+    picture_content,
+)
 from clapstick.harness.progress import progress
-from clapstick.harness.provenance import file_sha256
 from clapstick.harness.settings import REFERENCE
 from clapstick.harness.statistics import EmbeddingFiles, ScoreRequest
 from clapstick.harness.weights import find_weights, weights_sha256
 from clapstick.metrics.base import Convention, NotComputableError
-from clapstick.metrics.embedders.base import Kind
-from clapstick.metrics.embedders.registry import embedder, load_embedder
-from clapstick.protocols.archive import RunArchive
+from clapstick.metrics.embedders.base import Kind, PairEmbedder
+from clapstick.metrics.embedders.registry import embedder, embedders, load_embedder
+from clapstick.protocols.archive import ErrorRecord, RunArchive
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.media import frames_at
 from clapstick.protocols.problems import ClapstickError
@@ -37,6 +45,8 @@ class Embedded:
     """Embedder -> SHA-256 of its first checkpoint."""
     reasons: Mapping[ScoreRequest, str] = field(default_factory=dict)
     """Scores that cannot be computed, with the reason."""
+    errors: Sequence[ErrorRecord] = ()
+    """Clips that a metric adapter failed on."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,13 @@ class _Needed:
     kind: Kind
     name: str
     weights: Mapping[str, Path]
+    adapter: FoundAdapter | None = None
+    """Where the network runs, if not in this process."""
+
+
+_OfClips = dict[tuple[str, str], ClipEmbedding]
+"""(system, clip id) -> what one embedder made of it; the system is empty for what belongs to all of them."""
+_Found = dict[tuple[Kind, str], _OfClips]
 
 
 def missing_embedders(requests: Sequence[ScoreRequest]) -> dict[ScoreRequest, str]:
@@ -65,20 +82,26 @@ def embed_run(
     if not needed:
         return Embedded(reasons=reasons)
     cache = EmbeddingCache()
-    found: dict[tuple[Kind, str], dict[tuple[str, str], Path]] = {}
-    for one in needed:
+    found: _Found = {}
+    errors: list[ErrorRecord] = []
+    for one in sorted(needed, key=lambda one: one.kind == "pair"):  # pairs are made of what the others give
         try:
             if one.kind == "audio":
                 found["audio", one.name] = _embed_sounds(archive, clips, systems, one, cache, device)
             elif one.kind == "video":
                 found["video", one.name] = _embed_videos(clips, one, cache, device)
-            else:
+            elif one.kind == "text":
                 found["text", one.name] = _embed_texts(clips, one, cache, device)
-        except NotComputableError as error:
+            elif one.adapter is not None:
+                found["pair", one.name], failed = adapter_rows(archive, clips, systems, one.adapter, cache)
+                errors += failed
+            else:
+                found["pair", one.name] = _embed_pairs(clips, systems, one, found, cache, device)
+        except (NotComputableError, ClapstickError) as error:
             reasons |= {request: str(error) for request in requests if (one.kind, one.name) in _names(request)}
     files = {(system, clip.id): _files_of(found, system, clip.id) for system in systems for clip in clips}
     hashes = {one.name: weights_sha256(next(iter(one.weights))) for one in needed if one.weights}
-    return Embedded(files, hashes, reasons)
+    return Embedded(files, hashes, reasons, errors)
 
 
 def _names(request: ScoreRequest) -> list[tuple[Kind, str]]:
@@ -86,7 +109,8 @@ def _names(request: ScoreRequest) -> list[tuple[Kind, str]]:
     audio: list[tuple[Kind, str]] = [("audio", name) for name in convention.embedders]
     video: list[tuple[Kind, str]] = [("video", name) for name in convention.video_embedders]
     text: list[tuple[Kind, str]] = [("text", name) for name in convention.text_embedders]
-    return audio + video + text
+    pair: list[tuple[Kind, str]] = [("pair", name) for name in convention.pair_embedders]
+    return audio + video + text + pair
 
 
 def _look_up(requests: Sequence[ScoreRequest]) -> tuple[list[_Needed], dict[ScoreRequest, str]]:
@@ -95,15 +119,21 @@ def _look_up(requests: Sequence[ScoreRequest]) -> tuple[list[_Needed], dict[Scor
     reasons: dict[ScoreRequest, str] = {}
     for request in requests:
         try:
-            of_request = [
-                _Needed(kind, name, {weight: find_weights(weight) for weight in embedder(name, kind).weights})
-                for kind, name in _names(request)
-            ]
+            of_request = [_need(kind, name) for kind, name in _names(request)]
         except (NotComputableError, ClapstickError) as error:
             reasons[request] = str(error)
             continue
         needed |= {(one.kind, one.name): one for one in of_request}
     return list(needed.values()), reasons
+
+
+def _need(kind: Kind, name: str) -> _Needed:
+    """Look up one embedder; raise where it or its checkpoints are not here."""
+    if kind != "pair" or name in embedders("pair"):
+        return _Needed(kind, name, {weight: find_weights(weight) for weight in embedder(name, kind).weights})
+    found = find_adapter(name)
+    require_adapter(found, adapter_options(found))
+    return _Needed(kind, name, {weight: find_weights(weight) for weight in found.card.weights}, found)
 
 
 def _embed_sounds(
@@ -113,46 +143,41 @@ def _embed_sounds(
     one: _Needed,
     cache: EmbeddingCache,
     device: str,
-) -> dict[tuple[str, str], Path]:
+) -> _OfClips:
     sounds = [
         (system, clip.id, path)
         for system in dict.fromkeys((*systems, REFERENCE))
         for clip in clips
         if (path := archive.audio_wav(system, clip)).is_file()
     ]
-    found: dict[tuple[str, str], Path] = {}
+    found: _OfClips = {}
     with progress(f"embed {one.name}", len(sounds)) as advance:
         for start in range(0, len(sounds), _SOUNDS_A_STEP):
             step = sounds[start : start + _SOUNDS_A_STEP]
             made = embed_clips([path for _, _, path in step], one.name, one.weights, cache=cache, device=device)
-            found |= _those_with_a_file([(system, clip) for system, clip, _ in step], made)
+            found |= zip([(system, clip) for system, clip, _ in step], made, strict=True)
             advance(len(step))
     return found
 
 
-def _those_with_a_file(
-    keys: Sequence[tuple[str, str]], made: Sequence[ClipEmbedding]
-) -> dict[tuple[str, str], Path]:
-    return {key: one.path for key, one in zip(keys, made, strict=True) if one.path is not None}
-
-
-def _embed_videos(
-    clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, device: str
-) -> dict[tuple[str, str], Path]:
+def _embed_videos(clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, device: str) -> _OfClips:
     """Embed the picture of each clip; keyed under the empty system, as it belongs to all of them."""
     card = embedder(one.name, "video")
     network = None
-    found: dict[tuple[str, str], Path] = {}
+    found: _OfClips = {}
     with progress(f"embed {one.name}", len(clips)) as advance:
         for clip in clips:
-            content = f"{file_sha256(clip.video)} {clip.start_s!r} {clip.duration_s!r}".encode()
-            parts = key_parts(content, card, one.weights, device)
+            parts = key_parts(picture_content(clip).encode(), card, one.weights, device)
             path = cache.find(key_of(parts))
+            reason = None
             if path is None:
                 network = network or load_embedder(one.name, one.weights, device, "video")
-                frames = _frames(clip, float(network.frame_rate))
-                path = cache.put(parts, network.embed(frames)[card.output])
-            found["", clip.id] = path
+                try:
+                    frames = _frames(clip, float(network.frame_rate))
+                    path = cache.put(parts, network.embed(frames)[card.output])
+                except (NotComputableError, ClapstickError) as error:
+                    reason = str(error)
+            found["", clip.id] = ClipEmbedding(path, reason)
             advance(1)
     return found
 
@@ -168,12 +193,10 @@ def _frames(clip: Clip, frame_rate: float) -> NDArray[np.uint8]:
     return np.stack(list(frames_at(clip.video, times_s, height=height, width=width)))
 
 
-def _embed_texts(
-    clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, device: str
-) -> dict[tuple[str, str], Path]:
+def _embed_texts(clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, device: str) -> _OfClips:
     card = embedder(one.name, "text")
     network = None
-    found: dict[tuple[str, str], Path] = {}
+    found: _OfClips = {}
     for clip in clips:
         if clip.prompt.text is None:
             continue
@@ -182,19 +205,64 @@ def _embed_texts(
         if path is None:
             network = network or load_embedder(one.name, one.weights, device, "text")
             path = cache.put(parts, network.embed([clip.prompt.text])[0][card.output])
-        found["", clip.id] = path
+        found["", clip.id] = ClipEmbedding(path)
     return found
 
 
-def _files_of(
-    found: Mapping[tuple[Kind, str], Mapping[tuple[str, str], Path]], system: str, clip: str
-) -> EmbeddingFiles:
+def _embed_pairs(
+    clips: Sequence[Clip],
+    systems: Sequence[str],
+    one: _Needed,
+    found: _Found,
+    cache: EmbeddingCache,
+    device: str,
+) -> _OfClips:
+    """Run a network over what an audio and a video embedder made of each clip."""
+    card = embedder(one.name, "pair")
+    if card.takes is None:
+        raise NotComputableError(f"the card of {one.name} does not say which embeddings it takes")
+    sounds, pictures = found.get(("audio", card.takes[0]), {}), found.get(("video", card.takes[1]), {})
+    network: PairEmbedder | None = None
+    made: _OfClips = {}
+    for system, clip in ((system, clip) for system in systems for clip in clips):
+        sound, picture = sounds.get((system, clip.id)), pictures.get(("", clip.id))
+        if sound is None or picture is None:
+            continue
+        if sound.path is None or picture.path is None:
+            made[system, clip.id] = ClipEmbedding(None, sound.reason or picture.reason)
+            continue
+        parts = key_parts(f"{sound.path.stem} {picture.path.stem}".encode(), card, one.weights, device)
+        path = cache.find(key_of(parts))
+        reason = None
+        if path is None:
+            network = network or load_embedder(one.name, one.weights, device, "pair")
+            try:
+                path = cache.put(parts, network.embed(sound.read(), picture.read())[card.output])
+            except NotComputableError as error:
+                reason = str(error)
+        made[system, clip.id] = ClipEmbedding(path, reason)
+    return made
+
+
+def _files_of(found: _Found, system: str, clip: str) -> EmbeddingFiles:
+    reasons: dict[str, str] = {}
+
     def of(kind: Kind, key: tuple[str, str]) -> dict[str, Path]:
-        return {name: paths[key] for (known, name), paths in found.items() if known == kind and key in paths}
+        files = {}
+        for (known, name), made in found.items():
+            if known == kind and key in made:
+                one = made[key]
+                if one.path is not None:
+                    files[name] = one.path
+                elif one.reason is not None:
+                    reasons.setdefault(name, one.reason)
+        return files
 
     return EmbeddingFiles(
         generated=of("audio", (system, clip)),
         reference=of("audio", (REFERENCE, clip)),
         video=of("video", ("", clip)),
         text=of("text", ("", clip)),
+        pair=of("pair", (system, clip)),
+        reasons=reasons,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from clapstick.harness.adapters import adapters
 from clapstick.metrics.base import Convention, Metric
 
 _DIRECTION = {"lower": "lower is better", "higher": "higher is better", "none": "neither is better"}
@@ -49,10 +50,23 @@ def _convention(metric: Metric, convention: Convention) -> dict[str, Any]:
             *convention.embedders,
             *(f"{name} (video)" for name in convention.video_embedders),
             *(f"{name} (text)" for name in convention.text_embedders),
+            *(f"{name} (sound with picture)" for name in convention.pair_embedders),
         ],
+        "set_up": _set_up(convention),
         "parameters": dict(convention.parameters),
         "caveat": convention.caveat,
     }
+
+
+def _set_up(convention: Convention) -> str:
+    """Return what a convention needs besides checkpoints: the metric adapters it runs through."""
+    known = adapters()
+    return "; ".join(
+        f"the adapter {name} runs {known[name].card.repository.rpartition('github.com/')[2]}: "
+        f"`clapstick adapters show {name}`"
+        for name in convention.pair_embedders
+        if name in known
+    )
 
 
 def scale(values: dict[str, Any]) -> str:
@@ -87,6 +101,7 @@ def convention_facts(values: dict[str, Any]) -> list[tuple[str, str]]:
         ("Source", values["source"]),
         ("Needs", ", ".join(values["needs"]) or "the generated sound alone"),
         ("Embeddings", ", ".join(values["embedders"])),
+        ("Set up", values["set_up"]),
         ("Parameters", parameters),
         ("Beware", values["caveat"]),
     ]

@@ -93,7 +93,7 @@ def folder_key(folder: Path) -> str:
     """
     parts = []
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or "__pycache__" in path.parts:
+        if not path.is_file() or {"__pycache__", ".git"} & set(path.relative_to(folder).parts):
             continue
         status = path.stat()
         exact = path.suffix in _CONTENT_SUFFIXES

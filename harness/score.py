@@ -66,7 +66,7 @@ def score_run(archive: RunArchive, workers: int, device: str = "cpu") -> list[Er
         {part: [record.model_dump() for record in of_part] for part, of_part in splits.items()},
     )
     write_json(archive.root / "summary.json", {"scores": [record.model_dump() for record in records]})
-    return errors
+    return [*embedded.errors, *errors]
 
 
 def score_splits(

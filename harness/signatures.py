@@ -29,7 +29,12 @@ def signature_of(
     """
     _, convention = request.resolve()
     audio = run.protocol.audio
-    embedders = (*convention.embedders, *convention.video_embedders, *convention.text_embedders)
+    embedders = (
+        *convention.embedders,
+        *convention.video_embedders,
+        *convention.text_embedders,
+        *convention.pair_embedders,
+    )
     protocol: dict[str, Setting] = {
         "clips": clip_set(clips),
         "channels": audio.channels,

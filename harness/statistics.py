@@ -51,11 +51,15 @@ class EmbeddingFiles:
     reference: Mapping[str, Path] = field(default_factory=dict)
     video: Mapping[str, Path] = field(default_factory=dict)
     text: Mapping[str, Path] = field(default_factory=dict)
+    pair: Mapping[str, Path] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Embedder name -> why this clip lacks its output."""
 
     def key(self) -> str:
         """Return what identifies these embeddings: their files are named by content."""
-        groups = (self.generated, self.reference, self.video, self.text)
-        return repr([sorted((name, path.name) for name, path in group.items()) for group in groups])
+        groups = (self.generated, self.reference, self.video, self.text, self.pair)
+        files = [sorted((name, path.name) for name, path in group.items()) for group in groups]
+        return repr((files, sorted(self.reasons.items())))
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,8 @@ def load_input(archive: RunArchive, system: str, clip: Clip, embeddings: Embeddi
         reference_embeddings=_load_embeddings(embeddings.reference),
         video_embeddings=_load_embeddings(embeddings.video),
         text_embeddings=_load_embeddings(embeddings.text),
+        pair_embeddings=_load_embeddings(embeddings.pair),
+        embedding_reasons=embeddings.reasons,
     )
 
 

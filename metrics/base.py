@@ -59,6 +59,10 @@ class ClipInput:
     reference_embeddings: Mapping[str, Array] = field(default_factory=dict)
     video_embeddings: Mapping[str, Array] = field(default_factory=dict)
     text_embeddings: Mapping[str, Array] = field(default_factory=dict)
+    pair_embeddings: Mapping[str, Array] = field(default_factory=dict)
+    """What networks make of the generated sound together with the picture."""
+    embedding_reasons: Mapping[str, str] = field(default_factory=dict)
+    """Embedder name -> why this clip lacks its output."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "generated", _read_only(self.generated))
@@ -123,6 +127,8 @@ class Convention:
     """Names of the audio embedders whose output it reads."""
     video_embedders: tuple[str, ...] = ()
     text_embedders: tuple[str, ...] = ()
+    pair_embedders: tuple[str, ...] = ()
+    """Networks that take sound and picture together: embedders of kind ``pair``, and metric adapters."""
     parameters: Mapping[str, Setting] = field(default_factory=dict)
     """Everything that changes the number; part of the signature."""
     direction: Direction | None = None

@@ -79,7 +79,8 @@ def _text_pair(clip: ClipInput, embedder: str) -> tuple[Array, Array]:
     if clip.text is None and embedder not in clip.text_embeddings:
         raise NotComputableError("the clip has no text to compare the sound with")
     text = embedding_of(clip.text_embeddings, embedder, "text")[0]
-    return text, embedding_of(clip.generated_embeddings, embedder, "generated sound").mean(axis=0)
+    sound = embedding_of(clip.generated_embeddings, embedder, "generated sound", clip.embedding_reasons)
+    return text, sound.mean(axis=0)
 
 
 METRIC = Metric(

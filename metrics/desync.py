@@ -10,9 +10,12 @@ import numpy as np
 from clapstick.metrics.base import Array, ClipInput, Convention, Metric, NotComputableError, Statistics
 from clapstick.metrics.class_posteriors import log_softmax
 from clapstick.metrics.combiners import MeanOfClips, clip_score
-from clapstick.metrics.embeddings import embedding_of
+from clapstick.metrics.embeddings import pair_embedding
 
-ADAPTER = "synchformer"
+TWO_WINDOWS = "synchformer-av-benchmark"
+"""Adapter: logits of the first and of the last 4.8 s, as av-benchmark makes them."""
+ONE_WINDOW = "synchformer"
+"""Adapter: logits of one window within the first 5 s, as Synchformer's own example and V-AURA make them."""
 GRID_S = np.linspace(-2.0, 2.0, 21)
 """Offsets of the 21 classes in seconds."""
 _CODE = "hkchengrex/av-benchmark@050a5cd; v-iashin/Synchformer@b66668a"
@@ -30,40 +33,40 @@ def expected_offset(logits: Array) -> float:
     return float((np.exp(log_softmax(logits)) @ np.abs(GRID_S)).mean())
 
 
-def _statistics(clip: ClipInput, *, offset: Offset, windows: int) -> Statistics:
-    logits = embedding_of(clip.generated_embeddings, ADAPTER, "generated sound").astype(np.float64)
-    if logits.shape[1] != len(GRID_S) or len(logits) < windows:
+def _statistics(clip: ClipInput, *, adapter: str, offset: Offset, windows: int) -> Statistics:
+    logits = pair_embedding(clip, adapter).astype(np.float64)
+    if logits.shape != (windows, len(GRID_S)):
         raise NotComputableError(
-            f"{ADAPTER} gives logits of shape {logits.shape}, expected at least ({windows}, {len(GRID_S)})"
+            f"{adapter} gives logits of shape {logits.shape}, expected ({windows}, {len(GRID_S)})"
         )
-    return clip_score(offset(logits[:windows]))
+    return clip_score(offset(logits))
 
 
-def _convention(name: str, summary: str, offset: Offset, windows: int, source: str) -> Convention:
+def _convention(
+    name: str, summary: str, adapter: str, offset: Offset, windows: int, source: str, caveat: str
+) -> Convention:
     return Convention(
         name=name,
         summary=summary,
-        statistics=partial(_statistics, offset=offset, windows=windows),
+        statistics=partial(_statistics, adapter=adapter, offset=offset, windows=windows),
         combiner=MeanOfClips(),
         source=source,
         official=name != "expected",
         needs=("video",),
-        embedders=(ADAPTER,),
+        pair_embedders=(adapter,),
         parameters={"windows": windows, "classes": len(GRID_S)},
-        caveat=(
-            "Adapter only: the network runs in its official code. Chance is 1.0476 s, always answering 0 "
-            "gives 0."
-        ),
+        caveat=f"Chance is 1.0476 s, always answering 0 gives 0. {caveat}",
     )
 
+
+_SHORT_CLIPS = "Clips under 4.8 s have no value."
 
 METRIC = Metric(
     name="desync",
     title="DeSync",
     summary=(
         "Mean absolute offset between sound and picture that Synchformer finds, 21 classes from -2 to 2 s. "
-        "The network runs in its official code, out of process, and hands over logits of shape (windows, 21) "
-        "a clip."
+        "The network runs in its official code through a metric adapter."
     ),
     direction="lower",
     unit="s",
@@ -73,23 +76,29 @@ METRIC = Metric(
         _convention(
             "two-windows",
             "Likeliest class of the first and of the last 4.8 s, averaged.",
+            TWO_WINDOWS,
             likeliest_offset,
             2,
             "hkchengrex/av-benchmark@050a5cd (DeSync)",
+            _SHORT_CLIPS,
         ),
         _convention(
             "first-window",
-            "Likeliest class of one window from the start (5 s cropped).",
+            "Likeliest class of 4.8 s in the middle of the first 5 s; shorter clips are repeated.",
+            ONE_WINDOW,
             likeliest_offset,
             1,
             "ilpoviertola/eval_generative_v2a_models@4410865 (InSync), which MultiFoley cites",
+            "On a GPU the official code computes in half precision.",
         ),
         _convention(
             "expected",
-            "Offset weighted by the class probabilities, first and last window.",
+            "Offset weighted by the class probabilities, first and last 4.8 s.",
+            TWO_WINDOWS,
             expected_offset,
             2,
             "MultiFoley's text says weighted offset; no code computes it",
+            _SHORT_CLIPS,
         ),
     ),
     default="two-windows",

@@ -15,16 +15,20 @@ FADTK_FORK = "DCASE2024-Task7-Sound-Scene-Synthesis/fadtk@9c989db fadtk/fad.py"
 FADTK = "microsoft/fadtk@ec74b1f fadtk/fad.py"
 
 
-def embedding_of(embeddings: Mapping[str, Array], embedder: str, whose: str) -> Array:
+def embedding_of(
+    embeddings: Mapping[str, Array], embedder: str, whose: str, reasons: Mapping[str, str] | None = None
+) -> Array:
     """Return one clip's embeddings, shape (frames, dimension).
 
     Raises
     ------
     NotComputableError
-        If there are none, no frame, or a value is not finite.
+        If there are none (for the reason in `reasons`, where it is known), no frame, or a value is not finite.
     """
     rows = embeddings.get(embedder)
     if rows is None:
+        if reasons and embedder in reasons:
+            raise NotComputableError(reasons[embedder])
         raise NotComputableError(
             f"no {embedder} embedding of the {whose}; get its weights with "
             f"`clapstick weights fetch {embedder}` and score again"
@@ -37,13 +41,18 @@ def embedding_of(embeddings: Mapping[str, Array], embedder: str, whose: str) -> 
     return rows
 
 
+def pair_embedding(clip: ClipInput, embedder: str) -> Array:
+    """Return what a network makes of the generated sound together with the picture, shape (rows, dimension)."""
+    return embedding_of(clip.pair_embeddings, embedder, "sound with its picture", clip.embedding_reasons)
+
+
 def embedding_pair(clip: ClipInput, embedder: str) -> tuple[Array, Array]:
     """Return the embeddings of reference and generated sound, each of shape (frames, dimension)."""
     if clip.reference is None and not clip.reference_embeddings:
         raise NotComputableError(clip.reference_missing)
     return (
-        embedding_of(clip.reference_embeddings, embedder, "reference"),
-        embedding_of(clip.generated_embeddings, embedder, "generated sound"),
+        embedding_of(clip.reference_embeddings, embedder, "reference", clip.embedding_reasons),
+        embedding_of(clip.generated_embeddings, embedder, "generated sound", clip.embedding_reasons),
     )
 
 

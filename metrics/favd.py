@@ -34,7 +34,7 @@ def side_by_side(video: Array, audio: Array) -> Array:
 
 def _statistics(clip: ClipInput) -> Statistics:
     reference, generated = embedding_pair(clip, AUDIO_EMBEDDER)
-    video = embedding_of(clip.video_embeddings, VIDEO_EMBEDDER, "video")
+    video = embedding_of(clip.video_embeddings, VIDEO_EMBEDDER, "video", clip.embedding_reasons)
     return {
         "reference": side_by_side(video, reference).astype(np.float32),
         "generated": side_by_side(video, generated).astype(np.float32),

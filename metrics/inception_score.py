@@ -20,7 +20,8 @@ _CODE = "hkchengrex/av-benchmark@050a5cd av_bench/metrics/isc.py"
 
 
 def _statistics(clip: ClipInput, *, embedder: str) -> Statistics:
-    return {"generated": embedding_of(clip.generated_embeddings, embedder, "generated sound")}
+    reasons = clip.embedding_reasons
+    return {"generated": embedding_of(clip.generated_embeddings, embedder, "generated sound", reasons)}
 
 
 def _one_split(statistics: Sequence[Statistics]) -> float:

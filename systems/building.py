@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clapstick.protocols.problems import fail
-from clapstick.systems.registry import FoundSystem
+from clapstick.systems.card import FoundProgram
 from clapstick.systems.runtimes import docker
 from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.place import checkout_path
@@ -21,12 +21,12 @@ from clapstick.systems.runtimes.place import checkout_path
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def fetch_code(found: FoundSystem, source: str | None = None) -> Path:
+def fetch_code(found: FoundProgram, source: str | None = None) -> Path:
     """Clone the official repository at the card's commit; return the folder.
 
     Parameters
     ----------
-    found : FoundSystem
+    found : FoundProgram
         The system.
     source : str, optional
         Where to clone from instead of the card's repository: a mirror, or a folder.
@@ -96,7 +96,7 @@ def _require_commit(folder: Path, commit: str) -> None:
 
 
 def build_image(
-    found: FoundSystem,
+    found: FoundProgram,
     options: RuntimeOptions,
     say: Callable[[str], None],
     *,
@@ -107,7 +107,7 @@ def build_image(
 
     Parameters
     ----------
-    found : FoundSystem
+    found : FoundProgram
         The system.
     options : RuntimeOptions
         Which engine, and the image's name where it is not the usual one.

@@ -1,10 +1,11 @@
-"""System cards: what a system is, what it reads and writes, who may use it. One TOML a system."""
+"""Cards: what a system or a metric adapter is, what it reads and writes, who may use it. One TOML each."""
 
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -55,8 +56,8 @@ class Checkpoint(BaseModel):
     note: str = ""
 
 
-class SystemCard(BaseModel):
-    """Everything known of a system without running it."""
+class ProgramCard(BaseModel):
+    """What is known of anything that runs on official code: a system, or a metric adapter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,6 +65,30 @@ class SystemCard(BaseModel):
     title: str
     """As papers print it."""
     summary: str
+    runtime: Runtime = "docker"
+    runner: str = "runner.py"
+    """Program in the card's folder that it is started with outside this process."""
+    repository: str = ""
+    commit: str = ""
+    submodules: dict[str, str] = {}
+    """Folder in the official code -> ``address@commit`` of what belongs there."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Files that the runner reads from the weights folder."""
+    weights: tuple[str, ...] = ()
+    """Names of checkpoints that ``clapstick weights`` keeps."""
+    parameters: dict[str, ParameterValue] = {}
+    """Named options with their values; part of the run record."""
+    paper: str = ""
+    licence_code: str = ""
+    licence_weights: str = ""
+    pitfalls: tuple[str, ...] = ()
+    card_note: str = ""
+    """For systems without public code: what is known and where sounds would come from."""
+
+
+class SystemCard(ProgramCard):
+    """Everything known of a system without running it."""
+
     role: Role = "system"
     """``control`` rows bracket a metric, ``ablation`` rows take something away from a system."""
     runtime: Runtime = "python"
@@ -86,33 +111,27 @@ class SystemCard(BaseModel):
     """The same as a rule, for systems outside this process; None where any clip is taken whole."""
     staging_fps: float | None = Field(default=None, gt=0)
     """Frame rate of the video copy that a system outside this process is given; None for the clip's own."""
-    runner: str = "runner.py"
-    """Program in the card's folder that a system outside this process is started with."""
-    submodules: dict[str, str] = {}
-    """Folder in the official code -> ``address@commit`` of what belongs there."""
-    checkpoints: tuple[Checkpoint, ...] = ()
-    """Files that the runner reads from the weights folder."""
     human_control: str = ""
     """What a person can edit by hand: an RMS curve, onset times."""
     device: Literal["cpu", "cuda"] = "cpu"
     """``cuda`` where it cannot run without a GPU."""
-    weights: tuple[str, ...] = ()
-    parameters: dict[str, ParameterValue] = {}
-    """Named options with their values; part of the run record."""
-    paper: str = ""
-    repository: str = ""
-    commit: str = ""
-    licence_code: str = ""
-    licence_weights: str = ""
     trained_on: tuple[TrainedOn, ...] = ()
     published: tuple[Published, ...] = ()
-    pitfalls: tuple[str, ...] = ()
-    card_note: str = ""
-    """For systems without public code: what is known and where sounds would come from."""
 
 
-def read_card(path: Path) -> SystemCard:
-    """Read a card.
+@dataclass(frozen=True)
+class FoundProgram:
+    """A card and the folder it lies in."""
+
+    card: ProgramCard
+    folder: Path
+
+
+Card = TypeVar("Card", bound=ProgramCard)
+
+
+def read_card(path: Path, form: type[Card]) -> Card:
+    """Read a card of one form.
 
     Raises
     ------
@@ -122,8 +141,8 @@ def read_card(path: Path) -> SystemCard:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise fail("system card cannot be read", path, found=error, remedy="Mend the TOML file.") from error
+        raise fail("card cannot be read", path, found=error, remedy="Mend the TOML file.") from error
     try:
-        return SystemCard.model_validate(values)
+        return form.model_validate(values)
     except ValidationError as error:
-        raise explain_invalid(error, SystemCard, path, "card") from error
+        raise explain_invalid(error, form, path, "card") from error

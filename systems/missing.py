@@ -6,14 +6,14 @@ import shutil
 from pathlib import Path
 
 from clapstick.protocols.problems import ClapstickError
-from clapstick.systems.registry import FoundSystem
+from clapstick.systems.card import FoundProgram
 from clapstick.systems.runtimes import docker
 from clapstick.systems.runtimes.files import sounds_folder
 from clapstick.systems.runtimes.options import RuntimeOptions
-from clapstick.systems.runtimes.place import checkout_path
+from clapstick.systems.runtimes.place import code_folder
 
 
-def missing_here(found: FoundSystem, options: RuntimeOptions, *, checkpoints: bool = True) -> list[str]:
+def missing_here(found: FoundProgram, options: RuntimeOptions, *, checkpoints: bool = True) -> list[str]:
     """Return what a system outside this process lacks here; empty where it can run.
 
     In-process systems name weights only: whether those are here is the weights registry's to say. With
@@ -25,12 +25,13 @@ def missing_here(found: FoundSystem, options: RuntimeOptions, *, checkpoints: bo
     if runtime == "files":
         return [] if sounds_folder(found, options).is_dir() else ["folder with generated files"]
     lacks = {"docker": _docker, "apptainer": _apptainer, "env": _env}[runtime](found, options)
-    if found.card.repository and not (options.repository or checkout_path(found)).is_dir():
+    code = code_folder(found, options)
+    if code is not None and not code.is_dir():
         lacks.append("official code")
     return lacks + (_checkpoints(found, options) if checkpoints else [])
 
 
-def _docker(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+def _docker(found: FoundProgram, options: RuntimeOptions) -> list[str]:
     import docker as sdk
 
     try:
@@ -47,17 +48,17 @@ def _docker(found: FoundSystem, options: RuntimeOptions) -> list[str]:
     return []
 
 
-def _apptainer(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+def _apptainer(found: FoundProgram, options: RuntimeOptions) -> list[str]:
     lacks = [] if shutil.which("apptainer") or shutil.which("singularity") else ["apptainer"]
     image = options.image
     return lacks if image and Path(image).expanduser().is_file() else [*lacks, "image"]
 
 
-def _env(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+def _env(found: FoundProgram, options: RuntimeOptions) -> list[str]:
     return [] if options.python is not None and options.python.exists() else ["Python environment"]
 
 
-def _checkpoints(found: FoundSystem, options: RuntimeOptions) -> list[str]:
+def _checkpoints(found: FoundProgram, options: RuntimeOptions) -> list[str]:
     if not found.card.checkpoints:
         return []
     if options.weights is None:

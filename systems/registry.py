@@ -14,17 +14,16 @@ from types import ModuleType
 
 from clapstick.protocols.problems import fail
 from clapstick.systems.base import Context, System
-from clapstick.systems.card import SystemCard, read_card
+from clapstick.systems.card import FoundProgram, SystemCard, read_card
 
 ENTRY_POINT_GROUP = "clapstick.systems"
 
 
 @dataclass(frozen=True)
-class FoundSystem:
-    """A card and the folder it lies in."""
+class FoundSystem(FoundProgram):
+    """A system's card and the folder it lies in."""
 
     card: SystemCard
-    folder: Path
 
 
 @cache
@@ -73,7 +72,7 @@ def find_system(name_or_path: str) -> FoundSystem:
     if path.is_dir() and (path / "system.toml").is_file():
         path = path / "system.toml"
     if path.is_file() and path.suffix == ".toml":
-        return FoundSystem(read_card(path), path.parent)
+        return FoundSystem(read_card(path, SystemCard), path.parent)
     near = difflib.get_close_matches(name_or_path, known, n=1)
     raise fail(
         "no such system",
@@ -142,7 +141,7 @@ def _load(module_name: str, folder: Path) -> ModuleType:
 
 
 def _add(found: dict[str, FoundSystem], path: Path) -> None:
-    card = read_card(path)
+    card = read_card(path, SystemCard)
     if card.name in found:
         raise fail(
             "two systems have the same name",

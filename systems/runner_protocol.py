@@ -5,6 +5,9 @@ paths in it are relative to its folder. For each clip, in the order of the job, 
 sound to ``OUTPUT/<clip id>.wav`` (float32) and then appends one line to ``OUTPUT/results.jsonl``: a `Done` or a
 `Failed`. Before the first clip it appends one `Ready`. It exits with 0 when every clip has a line.
 
+A metric adapter is such a program too: it is given a sound with each clip, writes no wav, and its line is a
+`Measured`.
+
 docs/runner-protocol.md tells it to authors in any language.
 """
 
@@ -47,6 +50,8 @@ class JobClip(_Message):
     """Names the output file; says nothing about the clip."""
     video: str
     """Silent mp4, exactly the stretch to make sound for."""
+    sound: str | None = None
+    """wav file, float32: the sound that a metric adapter judges together with the picture."""
     duration_s: float = Field(gt=0)
     fps: float = Field(gt=0)
     prompt: JobPrompt
@@ -96,6 +101,17 @@ class Done(_Message):
     """What a person could edit: ``envelope`` (frames,), ``onset_times_s`` (onsets,), ..."""
 
 
+class Measured(_Message):
+    """What a metric adapter makes of a clip's sound and picture."""
+
+    kind: Literal["measured"]
+    clip: str
+    rows: list[list[float]]
+    seconds: float = Field(ge=0)
+    """Wall seconds that the clip took."""
+    peak_memory_bytes: int | None = Field(default=None, ge=0)
+
+
 class Failed(_Message):
     """A clip could not be done."""
 
@@ -105,17 +121,17 @@ class Failed(_Message):
     traceback: str = ""
 
 
-ResultLine = Annotated[Ready | Done | Failed, Field(discriminator="kind")]
-_LINE: TypeAdapter[Ready | Done | Failed] = TypeAdapter(ResultLine)
+ResultLine = Annotated[Ready | Done | Measured | Failed, Field(discriminator="kind")]
+_LINE: TypeAdapter[Ready | Done | Measured | Failed] = TypeAdapter(ResultLine)
 
 
-def parse_line(line: bytes | str) -> Ready | Done | Failed:
+def parse_line(line: bytes | str) -> Ready | Done | Measured | Failed:
     """Read one line of the results stream.
 
     Raises
     ------
     ClapstickError
-        If it is not JSON or not of the form of `Ready`, `Done` or `Failed`; names the key.
+        If it is not JSON or not of the form of `Ready`, `Done`, `Measured` or `Failed`; names the key.
     """
     try:
         return _LINE.validate_json(line)
@@ -126,6 +142,6 @@ def parse_line(line: bytes | str) -> Ready | Done | Failed:
             f"results line is not of protocol version {PROTOCOL_VERSION}: {first['msg']}",
             ".".join(str(part) for part in first["loc"]) or RESULTS_NAME,
             found=shown[:200],
-            expected='{"kind": "ready" | "done" | "failed", ...}',
+            expected='{"kind": "ready" | "done" | "measured" | "failed", ...}',
             remedy="Compare the runner with docs/runner-protocol.md.",
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Embeddings = dict[str, NDArray[np.float32]]
 """Output name -> (rows, dimension): all that one pass of a network gives for one clip."""
 Setting = str | int | float | bool
-Kind = Literal["audio", "video", "text"]
+Kind = Literal["audio", "video", "text", "pair"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class EmbedderCard:
     """Official repository@commit and file."""
     frame_rate: float | None = None
     """Frames a second that a video embedder takes."""
+    takes: tuple[str, str] | None = None
+    """The audio and the video embedder whose rows a pair embedder takes."""
     official: bool = True
     """False where it stands in for a network that cannot run here."""
     note: str = ""
@@ -81,6 +83,13 @@ class AudioEmbedder:
     def embed_prepared(self, prepared: Sequence[NDArray[np.float32]]) -> list[Embeddings]:
         """Run what `prepare` gave for some waveforms through the network."""
         return embed_rows(prepared, self.forward, device=self.device, batch_rows=self.batch_rows)
+
+
+class PairEmbedder(Protocol):
+    """A network on what an audio and a video embedder made of one clip."""
+
+    def embed(self, sound: NDArray[np.float32], picture: NDArray[np.float32]) -> Embeddings:
+        """Embed rows of the sound and of the picture, each (rows, dimension); outputs are (rows, dimension)."""
 
 
 @dataclass(frozen=True)

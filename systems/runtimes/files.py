@@ -9,8 +9,7 @@ from clapstick.protocols.clips import Clip
 from clapstick.protocols.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, read_audio
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.systems.base import NativeOutput
-from clapstick.systems.card import SystemCard
-from clapstick.systems.registry import FoundSystem
+from clapstick.systems.card import FoundProgram, SystemCard
 from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.results import FailedClip, Generated
 
@@ -18,7 +17,7 @@ SOUNDS = "sounds"
 """Where a system of files keeps them, beside its card, unless the user's systems file names another folder."""
 
 
-def sounds_folder(found: FoundSystem, options: RuntimeOptions) -> Path:
+def sounds_folder(found: FoundProgram, options: RuntimeOptions) -> Path:
     """Return the folder with a system's generated files, whether or not it is there."""
     return options.folder or found.folder / SOUNDS
 

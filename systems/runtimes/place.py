@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from clapstick.systems.registry import FoundSystem
+from clapstick.systems.card import FoundProgram
 from clapstick.systems.runtimes.options import RuntimeOptions
 
 KIT = Path(__file__).resolve().parent.parent / "kit"
@@ -16,7 +16,7 @@ KIT = Path(__file__).resolve().parent.parent / "kit"
 class Place:
     """One start of a system."""
 
-    found: FoundSystem
+    found: FoundProgram
     options: RuntimeOptions
     job: Path
     """Read-only for the system: ``job.json`` and ``inputs/``."""
@@ -27,9 +27,7 @@ class Place:
     @property
     def repository(self) -> Path | None:
         """Checkout of the official code; None where the card names none."""
-        if not self.found.card.repository:
-            return None
-        return self.options.repository or checkout_path(self.found)
+        return code_folder(self.found, self.options)
 
     @property
     def weights(self) -> Path | None:
@@ -45,7 +43,14 @@ class Inside:
     weights: str | None
 
 
-def checkout_path(found: FoundSystem) -> Path:
+def code_folder(found: FoundProgram, options: RuntimeOptions) -> Path | None:
+    """Return the checkout of the official code, there or not; None where the card names none."""
+    if not found.card.repository:
+        return None
+    return options.repository or checkout_path(found)
+
+
+def checkout_path(found: FoundProgram) -> Path:
     """Return where ``clapstick systems build`` puts the official code of a system."""
     import platformdirs
 

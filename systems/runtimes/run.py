@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 
-from clapstick.protocols.archive import write_text
 from clapstick.protocols.audio import Audio
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import ClapstickError, Problem, fail
@@ -32,24 +31,13 @@ from clapstick.systems.base import NativeOutput
 from clapstick.systems.card import ParameterValue, SystemCard
 from clapstick.systems.lengths import join_windows, native_samples
 from clapstick.systems.registry import FoundSystem
-from clapstick.systems.runner_protocol import JOB_NAME, Done, Failed, Job, JobClip
-from clapstick.systems.runtimes import apptainer, docker, env
+from clapstick.systems.runner_protocol import Done, Failed, JobClip, Measured
 from clapstick.systems.runtimes.collect import as_problem, read_output, remove
 from clapstick.systems.runtimes.files import read_folder, sounds_folder
-from clapstick.systems.runtimes.log import last_lines
+from clapstick.systems.runtimes.job import STARTS, JobRun
 from clapstick.systems.runtimes.options import RuntimeOptions, read_options
-from clapstick.systems.runtimes.place import Inside, Place
 from clapstick.systems.runtimes.results import FailedClip, Generated
 from clapstick.systems.runtimes.staging import StagedClip, stage_clips
-from clapstick.systems.runtimes.supervise import Ending, Process, supervise
-
-_MOST_FALLS_IN_A_ROW = 5
-
-_STARTS: dict[str, tuple[Callable[[Place], Process], Callable[[Place], Inside]]] = {
-    "env": (env.start, env.inside),
-    "docker": (docker.start, docker.inside),
-    "apptainer": (apptainer.start, apptainer.inside),
-}
 
 
 def run_out_of_process(
@@ -74,7 +62,7 @@ def run_out_of_process(
     runtime = options.runtime or card.runtime
     if runtime == "files":
         return read_folder(card, sounds_folder(found, options), clips, on_result)
-    if runtime not in _STARTS:
+    if runtime not in STARTS:
         raise fail(
             "system does not run outside this process",
             card.name,
@@ -94,8 +82,8 @@ def run_out_of_process(
     return run.failed
 
 
-class SystemRun:
-    """A system's job: which passes are open, what came of the others."""
+class SystemRun(JobRun):
+    """A system's job: its items are the passes over windows of clips."""
 
     def __init__(
         self,
@@ -107,59 +95,15 @@ class SystemRun:
         staged: Sequence[StagedClip],
         on_result: Callable[[Generated], None],
     ) -> None:
-        self.found, self.options, self.runtime = found, options, runtime
-        self.job_dir, self.parameters, self.on_result = job_dir, parameters, on_result
+        items = [one for stage in staged for one in stage.passes]
+        super().__init__(found, options, runtime, job_dir, parameters, items, found.card.sample_rate)
+        self.card, self.on_result = found.card, on_result
         self.clip_of = {one.id: stage for stage in staged for one in stage.passes}
-        self.open: dict[str, JobClip] = {one.id: one for stage in staged for one in stage.passes}
         self.done: dict[str, tuple[Done, Audio, tuple[str, ...]]] = {}
         self.failed: list[FailedClip] = []
 
-    def until_all_are_answered(self) -> None:
-        falls = start_number = 0
-        while self.open:
-            before = len(self.open)
-            ending = self._start_once(start_number)
-            start_number += 1
-            for complaint in ending.complaints:
-                self._fail(None, "system answered what it was not asked", complaint)
-            if not self.open:
-                return
-            falls = 0 if len(self.open) < before else falls + 1
-            if not ending.was_ready:
-                self._fail_open("system did not start", ending)
-            elif ending.cause == "ended" and ending.exit_code == 0:
-                self._fail_open("system ended without an answer for the clip", ending)
-            elif falls >= _MOST_FALLS_IN_A_ROW:
-                self._fail_open(f"given up after {falls} falls in a row", ending)
-            else:
-                blamed = self.clip_of[next(iter(self.open))]
-                self._fail_clip(blamed, "system fell on the clip", self._describe(ending))
-
-    def _start_once(self, number: int) -> Ending:
-        output = self.job_dir / f"output{number}"
-        output.mkdir(parents=True)
-        place = Place(self.found, self.options, self.job_dir / "job", output, self.job_dir / "log.txt")
-        start, look_inside = _STARTS[self.runtime]
-        seen = look_inside(place)
-        job = Job(
-            system=self.found.card.name,
-            sample_rate=self.found.card.sample_rate,
-            device="cuda" if self.options.gpus else "cpu",
-            parameters=self.parameters,
-            repository=seen.repository,
-            weights=seen.weights,
-            clips=tuple(self.open.values()),
-        )
-        write_text(place.job / JOB_NAME, job.model_dump_json(indent=1))
-        try:
-            process = start(place)
-            return supervise(
-                process, output, list(self.open), self.options, lambda line: self._take(line, output)
-            )
-        finally:
-            remove(output)
-
-    def _take(self, line: Done | Failed, output: Path) -> None:
+    def take(self, line: Done | Measured | Failed, output: Path) -> None:
+        """Read the sound of one pass; hand the clip over when all of its passes are there."""
         one = self.open.pop(line.clip)
         stage = self.clip_of[line.clip]
         if isinstance(line, Failed):
@@ -167,10 +111,13 @@ class SystemRun:
             self._drop(stage)
             self.failed.append(FailedClip(stage.clip, problem))
             return
+        if isinstance(line, Measured):
+            self._fail_clip(stage, "system answered with numbers in place of sound", line.kind)
+            return
         path = output / f"{line.clip}.wav"
         try:
             audio, warnings = read_output(path, line, one.duration_s)
-            warnings += _against_card(self.found.card, one, audio)
+            warnings += _against_card(self.card, one, audio)
         except ClapstickError as error:
             problem = error.problems[0]
             self._fail_clip(stage, problem.what, str(problem))
@@ -180,6 +127,14 @@ class SystemRun:
         self.done[line.clip] = (line, audio, line.warnings + warnings)
         if all(one.id in self.done for one in stage.passes):
             self._hand_over(stage)
+
+    def fail_item(self, item: str, what: str, found: str) -> None:
+        """Give up the clip of one pass."""
+        self._fail_clip(self.clip_of[item], what, found)
+
+    def complain(self, what: str, found: str) -> None:
+        """Note what the system did besides."""
+        self._fail(None, what, found)
 
     def _hand_over(self, stage: StagedClip) -> None:
         passes = [self.done.pop(one.id) for one in stage.passes]
@@ -210,11 +165,6 @@ class SystemRun:
             )
         )
 
-    def _fail_open(self, what: str, ending: Ending) -> None:
-        found = self._describe(ending)
-        while self.open:
-            self._fail_clip(self.clip_of[next(iter(self.open))], what, found)
-
     def _fail_clip(self, stage: StagedClip, what: str, found: str) -> None:
         self._drop(stage)
         self._fail(stage.clip, what, found)
@@ -226,20 +176,8 @@ class SystemRun:
 
     def _fail(self, clip: Clip | None, what: str, found: str) -> None:
         where = self.found.card.name if clip is None else clip.id
-        remedy = f"See {self.job_dir / 'log.txt'}."
+        remedy = f"See {self.log}."
         self.failed.append(FailedClip(clip, Problem(what=what, where=where, found=found, remedy=remedy)))
-
-    def _describe(self, ending: Ending) -> str:
-        how = {
-            "ended": f"exit code {ending.exit_code}",
-            "start timeout": f"models were not loaded within {ending.detail}",
-            "clip timeout": f"no answer within {ending.detail}",
-            "output limit": f"its output folder held {ending.detail}",
-            "memory limit": ending.detail,
-            "protocol": ending.detail,
-        }[ending.cause]
-        said = last_lines(self.job_dir / "log.txt")
-        return f"{how}; its log ends: {said}" if said else how
 
 
 def _against_card(card: SystemCard, one: JobClip, audio: Audio) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from clapstick.protocols.problems import ClapstickError
-from clapstick.systems.runner_protocol import RESULTS_NAME, Done, Failed, Ready, parse_line
+from clapstick.systems.runner_protocol import RESULTS_NAME, Done, Failed, Measured, Ready, parse_line
 from clapstick.systems.runtimes.collect import ResultsTail, folder_bytes
 from clapstick.systems.runtimes.options import RuntimeOptions
 
@@ -51,7 +51,7 @@ def supervise(
     output: Path,
     asked: Sequence[str],
     options: RuntimeOptions,
-    on_line: Callable[[Done | Failed], None],
+    on_line: Callable[[Done | Measured | Failed], None],
 ) -> Ending:
     """Follow a system until it has answered for every clip, has ended, or has to be ended.
 
@@ -115,7 +115,7 @@ def _how_it_ended(process: Process, exit_code: int) -> tuple[Cause, int, str]:
 class _Watch:
     """What was said so far."""
 
-    def __init__(self, asked: set[str], on_line: Callable[[Done | Failed], None]) -> None:
+    def __init__(self, asked: set[str], on_line: Callable[[Done | Measured | Failed], None]) -> None:
         self.asked = asked
         self.on_line = on_line
         self.was_ready = False

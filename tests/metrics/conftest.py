@@ -28,8 +28,11 @@ DIMENSIONS = {
     "vggish-relu": (2, 12),
     "i3d": (2, 20),
     "peavs": (1, 1),
-    "synchformer": (2, 21),
-    "imagebind": (1, 24),
+    "peavs-raft": (1, 1),
+    "synchformer": (1, 21),
+    "synchformer-av-benchmark": (2, 21),
+    "imagebind": (2, 24),
+    "imagebind-av-benchmark": (2, 24),
 }
 
 
@@ -85,6 +88,7 @@ def full_clip(video: Path) -> Callable[[int], ClipInput]:
             reference_embeddings=_embeddings(rng),
             video_embeddings=_embeddings(rng),
             text_embeddings=_embeddings(rng),
+            pair_embeddings=_embeddings(rng),
         )
 
     return make
@@ -105,6 +109,9 @@ def perfect_clip(full_clip: Callable[[int], ClipInput]) -> Callable[[int], ClipI
             generated_embeddings=clip.reference_embeddings,
             text_embeddings=means,
             video_embeddings=clip.reference_embeddings,
+            pair_embeddings={
+                name: np.tile(rows[:1], (len(rows), 1)) for name, rows in clip.pair_embeddings.items()
+            },
             predictions={**clip.predictions, "rms_logits": np.eye(64)[classes]},
         )
 

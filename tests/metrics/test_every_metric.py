@@ -186,6 +186,7 @@ def test_nan_is_a_reason(metric: Metric, convention: Convention, full_clip: Make
         clip,
         generated=np.full_like(clip.generated, np.nan),
         generated_embeddings=broken(clip.generated_embeddings),
+        pair_embeddings=broken(clip.pair_embeddings),
         predictions={name: np.full(array.shape, np.nan) for name, array in clip.predictions.items()},
     )
     with pytest.raises(NotComputableError, match=r"NaN|finite"):
@@ -196,7 +197,7 @@ def test_nan_is_a_reason(metric: Metric, convention: Convention, full_clip: Make
 def test_what_is_missing_is_a_reason(metric: Metric, convention: Convention, full_clip: Maker) -> None:
     clip = full_clip(0)
     bare = ClipInput("bare", clip.generated, clip.sample_rate, reference_missing="the clip was never recorded")
-    if not (convention.needs or convention.embedders):
+    if not (convention.needs or convention.embedders or convention.pair_embedders):
         return
     with pytest.raises(NotComputableError) as caught:
         convention.statistics(bare)

@@ -205,12 +205,26 @@ def test_desync_of_two_windows() -> None:
     assert desync.likeliest_offset(logits) == pytest.approx(1.0)
     assert desync.expected_offset(logits) == pytest.approx(1.0)
     assert desync.expected_offset(np.zeros((1, 21))) == pytest.approx(22 / 21)
-    clip = ClipInput("clip", np.zeros(1), 16_000, generated_embeddings={"synchformer": logits})
+    given = {"synchformer": logits[:1], "synchformer-av-benchmark": logits}
+    clip = ClipInput("clip", np.zeros(1), 16_000, pair_embeddings=given)
     assert _score(desync.METRIC.convention("first-window"), clip) == pytest.approx(0.0)
     assert _score(desync.METRIC.convention("two-windows"), clip) == pytest.approx(1.0)
-    short = ClipInput("clip", np.zeros(1), 16_000, generated_embeddings={"synchformer": logits[:1]})
+    short = ClipInput("clip", np.zeros(1), 16_000, pair_embeddings={"synchformer-av-benchmark": logits[:1]})
     with pytest.raises(NotComputableError, match=r"logits of shape \(1, 21\)"):
         desync.METRIC.convention("two-windows").statistics(short)
+
+
+def test_desync_of_a_clip_of_one_window_is_that_windows_offset() -> None:
+    # 4.8 s hold 14 segments: the first and the last 14 are the same, class 13 (0.6 s) twice: 0.6.
+    logits = np.zeros((2, 21))
+    logits[:, 13] = 50.0
+    assert desync.likeliest_offset(logits) == pytest.approx(0.6)
+
+
+def test_a_clip_that_an_adapter_failed_on_says_why() -> None:
+    clip = ClipInput("clip", np.zeros(1), 16_000, embedding_reasons={"synchformer": "ValueError: no frame"})
+    with pytest.raises(NotComputableError, match="no frame"):
+        desync.METRIC.convention("first-window").statistics(clip)
 
 
 def test_imagebind_score_is_a_cosine() -> None:
@@ -218,8 +232,8 @@ def test_imagebind_score_is_a_cosine() -> None:
         "clip",
         np.zeros(1),
         16_000,
-        video_embeddings={"imagebind": np.array([[3.0, 4]])},
-        generated_embeddings={"imagebind": np.array([[40.0, 30]])},
+        # picture (3, 4), sound (4, 3) at ten times its length: 24 / (5 * 5) = 0.96, whatever the lengths
+        pair_embeddings={"imagebind": np.array([[3.0, 4], [40.0, 30]])},
     )
     assert _score(imagebind_score.METRIC.convention(), clip) == pytest.approx(0.96)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clapstick.protocols.problems import ClapstickError
-from clapstick.systems.card import read_card
+from clapstick.systems.card import SystemCard, read_card
 
 CARD = 'name = "own"\ntitle = "Own"\nsummary = "Own."\n'
 
@@ -32,4 +32,4 @@ def test_key_is_named_with_its_nearest_neighbour(tmp_path: Path, text: str, told
     path = tmp_path / "system.toml"
     path.write_text(CARD + text + "\n")
     with pytest.raises(ClapstickError, match=told):
-        read_card(path)
+        read_card(path, SystemCard)

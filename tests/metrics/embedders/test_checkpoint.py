@@ -130,7 +130,8 @@ def test_file_for_another_model(tmp_path: Path, content: object, named: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("vggish", "audio"), ("laion-clap-audio", "audio"), ("i3d-rgb", "video")]
+    ("name", "kind"),
+    [("vggish", "audio"), ("laion-clap-audio", "audio"), ("i3d-rgb", "video"), ("peavs", "pair")],
 )
 def test_embedders_refuse_another_models_file(tmp_path: Path, name: str, kind: Any) -> None:
     path = _save(tmp_path / "other.pt", {"somebody.elses.weight": torch.zeros(3)})
@@ -138,7 +139,7 @@ def test_embedders_refuse_another_models_file(tmp_path: Path, name: str, kind: A
         load_embedder(name, dict.fromkeys(embedder(name, kind).weights, path), kind=kind)
 
 
-@pytest.mark.parametrize("kind", ["audio", "video", "text"])
+@pytest.mark.parametrize("kind", ["audio", "video", "text", "pair"])
 def test_every_embedder_names_the_command_that_fetches_its_weights(kind: Any) -> None:
     for name, card in embedders(kind).items():
         with pytest.raises(NotComputableError, match=f"clapstick weights fetch {card.weights[0]}"):

@@ -10,6 +10,7 @@ import pytest
 
 from clapstick.harness.weights import known_weights
 from clapstick.metrics.embedders.registry import embedders
+from clapstick.metrics.registry import metrics
 
 KINDS: tuple[Any, ...] = ("audio", "video", "text")
 OFFLINE = """
@@ -69,3 +70,14 @@ def test_embedders_of_one_network_have_one_front_end(kind: Any) -> None:
 def test_video_embedders_that_stand_in_say_so() -> None:
     for card in embedders("video").values():
         assert card.official or "not comparable" in card.note
+
+
+def test_pair_embedders_take_embeddings_that_there_are_and_conventions_name_all_three() -> None:
+    for card in embedders("pair").values():
+        assert card.takes is not None
+        assert card.takes[0] in embedders("audio")
+        assert card.takes[1] in embedders("video")
+        for convention in (one for metric in metrics().values() for one in metric.conventions):
+            if card.name in convention.pair_embedders:
+                assert card.takes[0] in convention.embedders
+                assert card.takes[1] in convention.video_embedders

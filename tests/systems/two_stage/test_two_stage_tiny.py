@@ -14,7 +14,7 @@ from clapstick.protocols.problems import ClapstickError
 from clapstick.protocols.synthetic.make import make_synthetic_hits
 from clapstick.protocols.synthetic.settings import SyntheticSettings
 from clapstick.systems.base import Request
-from clapstick.systems.card import read_card
+from clapstick.systems.card import SystemCard, read_card
 from clapstick.systems.two_stage.envelope import Envelope, EnvelopeSystem
 from clapstick.systems.two_stage.features import FeatureCache
 from clapstick.systems.two_stage.stage_one_data import list_clips
@@ -144,7 +144,7 @@ def test_clips_without_motion_in_time_are_refused(system: TwoStageTiny, clip: Cl
 
 
 def test_card_and_interface(system: TwoStageTiny) -> None:
-    card = read_card(WEIGHTS.parent / "two-stage-tiny.toml")
+    card = read_card(WEIGHTS.parent / "two-stage-tiny.toml", SystemCard)
     assert card.name == "two-stage-tiny"
     assert not card.sees_reference
     assert isinstance(system, EnvelopeSystem)

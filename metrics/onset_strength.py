@@ -20,6 +20,7 @@ HOP_SAMPLES = 512
 FFT_SAMPLES = 2048
 SMALLEST_POWER = 1e-10
 DYNAMIC_RANGE_DB = 80.0
+_FRAMES_AT_ONCE = 128
 
 
 def onset_strength(waveform: Array) -> Array:
@@ -35,17 +36,32 @@ def onset_strength(waveform: Array) -> Array:
     array, shape (1 + samples // 512,)
         Delayed by two frames, half a window, so that an onset lies where it is heard.
     """
-    from scipy.fft import rfft
-
     single = np.pad(waveform.astype(np.float32), FFT_SAMPLES // 2)
     frames = np.lib.stride_tricks.sliding_window_view(single, FFT_SAMPLES)[::HOP_SAMPLES]
-    spectrum = rfft(frames.T * _window()[:, None], axis=0)
-    power = spectrum.real**2 + spectrum.imag**2
-    decibels = 10 * np.log10(np.maximum(_mel_filters() @ power, SMALLEST_POWER))
-    decibels = np.maximum(decibels, decibels.max() - DYNAMIC_RANGE_DB)
-    rise = np.maximum(0.0, np.diff(decibels, axis=1)).mean(axis=0, dtype=np.float64)
-    delayed: Array = np.pad(rise, (1 + FFT_SAMPLES // (2 * HOP_SAMPLES), 0))[: len(frames)]
+    decibels = _decibels(_mel_powers(frames))
+    rise = np.diff(decibels, axis=1)
+    mean_rise = np.maximum(rise, 0.0, out=rise).mean(axis=0, dtype=np.float64)
+    delayed: Array = np.pad(mean_rise, (1 + FFT_SAMPLES // (2 * HOP_SAMPLES), 0))[: len(frames)]
     return delayed
+
+
+def _mel_powers(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Map frames (n, 2048) to mel powers (128, n), some frames at a time: they stay in the CPU's cache."""
+    from scipy.fft import rfft
+
+    powers = np.empty((_mel_filters().shape[0], len(frames)), dtype=np.float32)
+    for start in range(0, len(frames), _FRAMES_AT_ONCE):
+        some = slice(start, start + _FRAMES_AT_ONCE)
+        spectrum = rfft(frames[some] * _window(), axis=1, overwrite_x=True)
+        powers[:, some] = _mel_filters() @ (spectrum.real**2 + spectrum.imag**2).T
+    return powers
+
+
+def _decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn `power` into decibels in place, at most 80 below the loudest."""
+    np.log10(np.maximum(power, SMALLEST_POWER, out=power), out=power)
+    power *= 10
+    return np.maximum(power, power.max() - DYNAMIC_RANGE_DB, out=power)
 
 
 @cache

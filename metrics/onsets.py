@@ -71,12 +71,13 @@ def _detected(waveform: Array, delta: float) -> Onsets:
 
 def loudness_profile(waveform: Array) -> Array:
     """Return absolute amplitude scaled to [0, 1] within the clip; zeros for constant amplitude."""
-    amplitude = np.abs(waveform)
+    amplitude: Array = np.abs(waveform)
     lowest, highest = float(amplitude.min()), float(amplitude.max())
     if highest == lowest:
         return np.zeros_like(amplitude)
-    profile: Array = (amplitude - lowest) / (highest - lowest)
-    return profile
+    amplitude -= lowest
+    amplitude /= highest - lowest
+    return amplitude
 
 
 def confidence(profile: Array, onset: int, *, clamped: bool) -> float:

@@ -11,12 +11,14 @@ from clapstick.protocols.archive import ComparisonRecord, RankRecord, RunRecord
 from clapstick.protocols.clips import Clip
 from clapstick.reports.ranking import rank_systems
 
+Tables = Mapping[tuple[str, ScoreRequest], Table]
+
 
 def compare_systems(
     run: RunRecord,
     clips: Sequence[Clip],
     requests: Sequence[ScoreRequest],
-    tables: Mapping[tuple[str, ScoreRequest], Table],
+    tables: Tables,
 ) -> tuple[list[ComparisonRecord], list[RankRecord]]:
     """Compare every pair of competitors under every convention on the clips that all of them have."""
     competitors = [name for name, card in run.systems.items() if card["role"] != "control"]
@@ -35,6 +37,23 @@ def compare_systems(
         comparisons += made[0]
         ranks += made[1]
     return comparisons, ranks
+
+
+def shared_clips_only(systems: Sequence[str], requests: Sequence[ScoreRequest], tables: Tables) -> Tables:
+    """Return the tables with those clips alone that every system with any score under the request has.
+
+    Scores of sets grow or shrink with the number of clips: at equal n they compare.
+    """
+    shared: dict[tuple[str, ScoreRequest], Table] = {}
+    for request in requests:
+        of_request = {name: tables.get((name, request), {}) for name in systems}
+        scored = [set(found) for table in of_request.values() if (found := _statistics(table))]
+        kept = set.intersection(*scored) if scored else set()
+        shared |= {
+            (name, request): {clip: result for clip, result in table.items() if clip in kept or not scored}
+            for name, table in of_request.items()
+        }
+    return shared
 
 
 def _statistics(table: Table) -> dict[str, Statistics]:

@@ -57,8 +57,10 @@ def run(settings: RunSettings) -> RunOutcome:
         raise as_storage_error(error) from error
 
 
-def score_again(folder: Path, workers: int, device: str) -> RunOutcome:
+def score_again(folder: Path, workers: int, device: str, *, equal_n: bool = False) -> RunOutcome:
     """Score a run archive again, after standardising whatever has changed; nothing is generated.
+
+    With `equal_n` every score is of the clips that all systems with that score have.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def score_again(folder: Path, workers: int, device: str) -> RunOutcome:
         errors = standardise_run(
             archive, record.protocol.audio, list(record.systems), archive.read_clips(), workers
         )
-        errors += score_run(archive, workers, device)
+        errors += score_run(archive, workers, device, equal_n=equal_n)
         archive.write_errors([*before, *errors])
     except OSError as error:
         raise as_storage_error(error) from error

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from clapstick.harness.compare_systems import compare_systems
+from clapstick.harness.compare_systems import Tables, compare_systems, shared_clips_only
 from clapstick.harness.embeddings import embed_run
 from clapstick.harness.plan import score_requests
 from clapstick.harness.provenance import generator_for
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_SOUND = "the system has no sound for this clip"
+EQUAL_N = "scored at equal n: on the clips that every system with this score has"
 
-Tables = Mapping[tuple[str, ScoreRequest], Table]
 
-
-def score_run(archive: RunArchive, workers: int, device: str = "cpu") -> list[ErrorRecord]:
+def score_run(
+    archive: RunArchive, workers: int, device: str = "cpu", *, equal_n: bool = False
+) -> list[ErrorRecord]:
     """Score everything that a run archive holds; write scores.parquet, summary.json, splits.json and
     comparisons.json.
+
+    With `equal_n` every score is of the clips that all systems with that score have, and no others.
 
     Raises
     ------
@@ -48,12 +51,16 @@ def score_run(archive: RunArchive, workers: int, device: str = "cpu") -> list[Er
     embedded = embed_run(archive, clips, systems, requests, device)
     computable = [request for request in requests if request not in embedded.reasons]
     tables, errors = compute_statistics(archive, clips, systems, computable, embedded.files, workers)
+    counted = shared_clips_only(systems, computable, tables) if equal_n else tables
     records = []
     for system in systems:
         for request in requests:
             reason = embedded.reasons.get(request)
-            table = tables.get((system, request), {})
-            records.append(_score(run, clips, system, request, table, embedded.weights, reason))
+            table = counted.get((system, request), {})
+            record = _score(run, clips, system, request, table, embedded.weights, reason)
+            if equal_n:
+                record = record.model_copy(update={"warnings": (*record.warnings, EQUAL_N)})
+            records.append(record)
     write_scores(archive, score_rows(clips, systems, requests, tables, embedded.reasons))
     comparisons, ranks = compare_systems(run, clips, computable, tables)
     write_json(

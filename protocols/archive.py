@@ -147,6 +147,8 @@ class ComparisonRecord(_Record):
     """Adjusted over all pairs of this metric and convention."""
     n: int
     method: str
+    detectable: float | None = None
+    """Smallest true difference that such a test finds with 80 % power at the 5 % level."""
 
 
 class RankRecord(_Record):

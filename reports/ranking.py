@@ -66,6 +66,7 @@ def _comparison(metric: str, convention: str, pair: PairedTest) -> ComparisonRec
         p_holm=pair.p_holm,
         n=pair.clips,
         method=pair.method,
+        detectable=pair.detectable,
     )
 
 

@@ -134,6 +134,9 @@ def comparison_rows(data: RunData, board: Leaderboard) -> list[dict[str, Any]]:
                 "p_holm": _p(record.p_holm),
                 "significant": record.p_holm < SIGNIFICANT,
                 "n": record.n,
+                "detectable": "–"
+                if record.detectable is None
+                else format_value(record.detectable, column.decimals),
                 "method": record.method,
             }
         )

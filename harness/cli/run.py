@@ -28,6 +28,9 @@ OutOption = Annotated[
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Use the first N clips only.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Processes; all cores where left out.")]
+EqualNOption = Annotated[
+    bool, typer.Option("--equal-n", help="Score only the clips that every system has, so that all n are equal.")
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 SetOption = Annotated[
     list[str] | None,
@@ -116,6 +119,7 @@ def score(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run archive.")],
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
+    equal_n: EqualNOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score a run archive again: only what has changed is computed.
@@ -124,7 +128,8 @@ def score(
     """
     from clapstick.harness.run import score_again
 
-    _finish(score_again(run_folder, workers or _cores(), device), as_json=as_json, report=False)
+    outcome = score_again(run_folder, workers or _cores(), device, equal_n=equal_n)
+    _finish(outcome, as_json=as_json, report=False)
 
 
 def quickstart(

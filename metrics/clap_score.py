@@ -13,6 +13,7 @@ from clapstick.metrics.embeddings import embedding_of, embedding_pair
 LAION = "laion-clap-htsat-base"
 LAION_EMPTY_TEXT = "laion-clap-htsat-base-empty"
 """Text embedding of the empty prompt, which the released evaluation puts in by chance."""
+LAION_FUSION = "laion-clap-fusion"
 MSCLAP = "msclap-2023"
 REPLACEMENT = 0.1
 _CODE = "jnwnlee/video-foley@0afd45a evaluate_v2s.py (get_clap_score)"
@@ -147,6 +148,25 @@ METRIC = Metric(
             embedders=(LAION,),
             text_embedders=(LAION, LAION_EMPTY_TEXT),
             parameters={"against": "text", "replacement": REPLACEMENT},
+        ),
+        Convention(
+            name="stable-audio-metrics",
+            summary=(
+                "Generated sound against the text prompt; LAION-CLAP 630k-audioset-fusion-best, which takes "
+                "sounds of any length, each at a peak of -1 dB."
+            ),
+            statistics=partial(_text, embedder=LAION_FUSION),
+            combiner=MeanOfClips(),
+            source="Stability-AI/stable-audio-metrics@fd55536 src/clap_score.py",
+            official=True,
+            needs=("text-prompt",),
+            embedders=(LAION_FUSION,),
+            text_embedders=(LAION_FUSION,),
+            parameters={"against": "text", "peak-db": -1.0, "fusion-pieces": "middle of each third"},
+            caveat=(
+                "Of a sound of more than 10 s the released code hears three random pieces; here each piece is "
+                "the middle one of its third, so that a sound has one score."
+            ),
         ),
         Convention(
             name="msclap-text",

@@ -30,8 +30,8 @@ def embedding_of(
         if reasons and embedder in reasons:
             raise NotComputableError(reasons[embedder])
         raise NotComputableError(
-            f"no {embedder} embedding of the {whose}; get its weights with "
-            f"`clapstick weights fetch {embedder}` and score again"
+            f"no {embedder} embedding of the {whose}; `clapstick weights list` says which files it needs, "
+            "`clapstick weights fetch` gets them"
         )
     rows = np.asarray(rows)
     if rows.ndim != 2 or not len(rows):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
 from clapstick.metrics import mel_energy
 from clapstick.metrics.base import ClipInput, Convention, Metric, Setting, Statistics
 from clapstick.metrics.combiners import MeanOfClips, clip_score
+from clapstick.metrics.e_l1 import e_l1
 from clapstick.metrics.waveform import RESAMPLER, sound_pair
 
 _CODE = "naver-ai/rewas@4e09954 eval_MAE.py"
@@ -20,7 +19,7 @@ def _statistics(clip: ClipInput, *, smoothed: bool) -> Statistics:
     )
     if smoothed:
         reference, generated = mel_energy.control_curve(reference), mel_energy.control_curve(generated)
-    return clip_score(float(np.abs(reference - generated).mean()))
+    return clip_score(e_l1(reference, generated))
 
 
 _PARAMETERS: dict[str, Setting] = {

@@ -9,7 +9,27 @@ from clapstick.metrics.embeddings import set_statistics
 from clapstick.metrics.frechet_scores import plain_distance
 
 EMBEDDER = "panns-cnn14-16k"
+UNPADDED_EMBEDDER = "panns-cnn14-16k-unpadded"
 _CODE = "haoheliu/audioldm_eval@8dc07ee audioldm_eval/metrics/fid.py"
+_CAVEAT = "Resampling of the sound alone moves it by tens; with few clips the bias is large (2048-d)."
+
+
+def _convention(name: str, embedder: str, short: str, source: str) -> Convention:
+    return Convention(
+        name=name,
+        summary=(
+            "Cnn14_16k_mAP=0.438, embedding after fc1 and ReLU; one vector a clip, one Gaussian a set; sounds "
+            f"shorter than 2 s {short}."
+        ),
+        statistics=partial(set_statistics, embedder=embedder),
+        combiner=plain_distance(),
+        source=source,
+        official=True,
+        embedders=(embedder,),
+        parameters={"dtype": "float32", "short-sounds": short},
+        caveat=_CAVEAT,
+    )
+
 
 METRIC = Metric(
     name="fd-panns",
@@ -23,20 +43,16 @@ METRIC = Metric(
     low=0.0,
     high=None,
     conventions=(
-        Convention(
-            name="plain",
-            summary="Cnn14_16k_mAP=0.438, embedding after fc1 and ReLU; one vector a clip, one Gaussian a set.",
-            statistics=partial(set_statistics, embedder=EMBEDDER),
-            combiner=plain_distance(),
-            source=f"{_CODE}; hkchengrex/av-benchmark@050a5cd av_bench/metrics/fad.py",
-            official=True,
-            embedders=(EMBEDDER,),
-            parameters={"dtype": "float32"},
-            caveat="Resampling of the sound alone moves it by tens; with few clips the bias is large (2048-d).",
+        _convention("plain", EMBEDDER, "are padded with zeros", _CODE),
+        _convention(
+            "av-benchmark",
+            UNPADDED_EMBEDDER,
+            "stay as they are",
+            "hkchengrex/av-benchmark@050a5cd av_bench/metrics/fad.py",
         ),
     ),
     default="plain",
-    default_reason="The only one.",
+    default_reason="audioldm_eval introduced it; for sounds of 2 s and more the two agree.",
     paper="H. Liu et al., AudioLDM, ICML 2023; Q. Kong et al., PANNs, TASLP 2020",
     official_code=_CODE,
     evidence=("hand-derived", "library", "official-fixture"),

@@ -13,7 +13,10 @@ from clapstick.metrics.combiners import MeanOfClips, clip_score
 from clapstick.metrics.embeddings import embedding_pair
 
 PANNS = "panns-cnn14-16k-logits"
+PANNS_UNPADDED = "panns-cnn14-16k-unpadded-logits"
 PASST = "passt-logits"
+PASST_SEGMENTS = "passt-segments-logits"
+PASST_WINDOWS = "passt-windows-logits"
 Divergence = Callable[[Array, Array], Array]
 
 
@@ -79,15 +82,16 @@ METRIC = Metric(
     conventions=(
         _convention(
             "panns",
-            "KL(reference || generated), PANNs Cnn14 16 kHz, softmax, in log space.",
-            PANNS,
+            "KL(reference || generated), PANNs Cnn14 16 kHz, softmax, in log space; short sounds not padded.",
+            PANNS_UNPADDED,
             divergence,
             _AV_BENCHMARK,
             caveat=_SOFTMAX_OF_MULTILABEL,
         ),
         _convention(
             "panns-epsilon",
-            "KL(reference || generated), PANNs Cnn14 16 kHz, softmax, 1e-6 added to the generated probability.",
+            "KL(reference || generated), PANNs Cnn14 16 kHz, softmax, 1e-6 added to the generated probability; "
+            "sounds padded to 2 s.",
             PANNS,
             _with_epsilon,
             _AUDIOLDM,
@@ -113,18 +117,18 @@ METRIC = Metric(
         ),
         _convention(
             "passt-segments",
-            "KL(reference || generated), PaSST, softmax of each segment, 1e-6; segments are pairs of their "
-            "own.",
-            PASST,
+            "KL(reference || generated), PaSST, softmax of each segment of 10 s, 1e-6; segments are pairs of "
+            "their own, the last one is not padded.",
+            PASST_SEGMENTS,
             _with_epsilon,
             "ilpoviertola/eval_generative_v2a_models@4410865 (kld_pq), after audiocraft",
             epsilon=EPSILON,
         ),
         _convention(
             "passt-reversed",
-            "KL(generated || reference), PaSST, logits of overlapping segments averaged before the softmax, "
-            "1e-6.",
-            PASST,
+            "KL(generated || reference), PaSST, sounds at a peak of -1 dB, logits of windows of 10 s every 5 s "
+            "averaged before the softmax, 1e-6.",
+            PASST_WINDOWS,
             _reversed,
             "Stability-AI/stable-audio-metrics@fd55536",
             epsilon=EPSILON,

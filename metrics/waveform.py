@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clapstick.metrics.base import Array, ClipInput, NotComputableError
 
 RESAMPLER = "soxr HQ"
 
 _Derived = TypeVar("_Derived")
+_Float = TypeVar("_Float", np.float32, np.float64)
 _DERIVED: dict[int, tuple[weakref.ref[Array], dict[object, object]]] = {}
 """What was derived from a read-only waveform, by its identity, for as long as the waveform lives."""
 
@@ -93,7 +95,7 @@ def _resampled(waveform: Array, from_rate: int, to_rate: int) -> Array:
     return resampled
 
 
-def peak_normalised(waveform: Array, peak: float = 1.0) -> Array:
+def peak_normalised(waveform: NDArray[_Float], peak: float = 1.0) -> NDArray[_Float]:
     """Scale a waveform so that its largest absolute sample is `peak`; silence stays silence."""
     largest = float(np.abs(waveform).max())
-    return waveform if largest == 0.0 else waveform * (peak / largest)
+    return waveform if largest == 0.0 else waveform * waveform.dtype.type(peak / largest)

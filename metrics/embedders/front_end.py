@@ -17,6 +17,7 @@ Waveform = NDArray[np.float32]
 STFT_KERNELS = "spectrogram_extractor.stft."
 """DFT kernels that official checkpoints hold; they are computed, never learned."""
 INT16_PEAK = 32767
+MINUS_1_DB = 10 ** (-1 / 20)
 _KAISER_BEST = {
     "lowpass_filter_width": 64,
     "rolloff": 0.9475937167399596,
@@ -38,13 +39,20 @@ def resample_kaiser_best(waveform: Waveform, sample_rate: int, target_rate: int)
     return np.asarray(resampled[0].numpy())
 
 
-def resample_hann(waveform: Waveform, sample_rate: int, target_rate: int) -> Waveform:
-    """Resample shape (samples,) with torchaudio's default filter, a Hann-windowed sinc."""
+def resample_hann(
+    waveform: Waveform, sample_rate: int, target_rate: int, *, width: int = 6, rolloff: float = 0.99
+) -> Waveform:
+    """Resample shape (samples,) with a Hann-windowed sinc: torchaudio's default filter.
+
+    With `width` 24 and `rolloff` 0.945 it is julius's, up to what is assumed before and after the sound.
+    """
     if sample_rate == target_rate:
         return waveform
     from torchaudio.functional import resample
 
-    return np.asarray(resample(torch.from_numpy(waveform)[None], sample_rate, target_rate)[0].numpy())
+    given = torch.from_numpy(waveform)[None]
+    resampled = resample(given, sample_rate, target_rate, lowpass_filter_width=width, rolloff=rolloff)
+    return np.asarray(resampled[0].numpy())
 
 
 def resample_soxr(waveform: Waveform, sample_rate: int, target_rate: int) -> Waveform:

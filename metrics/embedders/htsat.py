@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clapstick.metrics.embedders.front_end import STFT_KERNELS, LogMel, PowerSpectrogram
+from clapstick.metrics.embedders.htsat_fusion import FusedPatchEmbed
 
 COMPUTED = (f"*{STFT_KERNELS}*", "*.relative_position_index", "*.attn_mask")
 _SIDE = 256
@@ -43,12 +44,12 @@ BASE = HtsatSize(128, (2, 2, 12, 2))
 class Htsat(nn.Module):
     """Swin transformer on a log-mel spectrogram that is folded into a square."""
 
-    def __init__(self, size: HtsatSize, *, sample_rate: int, hop: int) -> None:
+    def __init__(self, size: HtsatSize, *, sample_rate: int, hop: int, fusion: bool = False) -> None:
         super().__init__()
         self.spectrogram_extractor = PowerSpectrogram(1024, hop)
         self.logmel_extractor = LogMel(sample_rate, 1024, _MEL_BINS, 50, 14000)
         self.bn0 = nn.BatchNorm2d(_MEL_BINS)
-        self.patch_embed = PatchEmbed(size.width)
+        self.patch_embed = FusedPatchEmbed(size.width) if fusion else PatchEmbed(size.width)
         self.layers = nn.ModuleList(
             Stage(
                 width=size.width << level,
@@ -66,7 +67,10 @@ class Htsat(nn.Module):
 
     def forward(self, waveforms: Tensor) -> dict[str, Tensor]:
         """Map (batch, samples) to ``embedding`` (batch, features) and ``logits`` (batch, 527)."""
-        logmel = self.logmel_extractor(self.spectrogram_extractor(waveforms))
+        return self.of_log_mel(self.logmel_extractor(self.spectrogram_extractor(waveforms)))
+
+    def of_log_mel(self, logmel: Tensor) -> dict[str, Tensor]:
+        """Map (batch, 1, frames, 64), with fusion also (batch, 4, frames, 64), to what `forward` gives."""
         image = fold(self.bn0(logmel.transpose(1, 3)).transpose(1, 3))
         tokens = self.patch_embed(image)
         for layer in self.layers:
@@ -81,7 +85,7 @@ class Htsat(nn.Module):
 
 
 def fold(logmel: Tensor) -> Tensor:
-    """Stretch (batch, 1, frames, 64) to 1024 frames (bicubic) and stack its quarters: (batch, 1, 256, 256)."""
+    """Stretch (batch, n, frames, 64) to 1024 frames (bicubic) and stack its quarters: (batch, n, 256, 256)."""
     if logmel.shape[2] > _FRAMES:
         raise ValueError(f"HTS-AT takes at most {_FRAMES} frames, found {logmel.shape[2]}")
     if logmel.shape[2] < _FRAMES:

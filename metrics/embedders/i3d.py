@@ -2,9 +2,8 @@
 
 Carreira and Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017. Official weights:
 hassony2/kinetics_i3d_pytorch; official pipeline: amazon-science/avgen-eval-toolkit@9cf014b,
-PEAVS/av_features_extraction/models/i3d. Its flow comes from PWC-Net, whose correlation layer is a CUDA kernel
-without a CPU form, so that flow cannot be made here: ``i3d`` takes flow that was made elsewhere, ``i3d-raft``
-makes its own with torchvision's RAFT and is no official number.
+PEAVS/av_features_extraction/models/i3d. ``i3d`` takes its flow from PWC-Net, as the official pipeline does;
+``i3d-raft`` takes it from torchvision's RAFT and is no official number.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from torch.nn import functional
 from clapstick.metrics.base import NotComputableError
 from clapstick.metrics.embedders.base import Embeddings
 from clapstick.metrics.embedders.checkpoint import load_strictly, read_state_dict
+from clapstick.metrics.embedders.pwc_net import load_pwc_net, pwc_flow
 
 FRAME_RATE = 25.0
 STACK_FRAMES = 24
@@ -133,12 +133,13 @@ class VideoEmbedder:
     def embed(self, frames: Frames, flow: Flow | None = None) -> Embeddings:
         """Embed RGB frames (n, height, width, 3) at 25 a second; ``embedding`` is (floor((n - 1) / 24), 1024).
 
-        `flow` holds the optical flow between neighbours of `resize_frames` in pixels, (n - 1, 2, h, w).
+        `flow` holds the optical flow between neighbours of `resize_frames` in pixels, (n - 1, 2, h, w); without
+        it the embedder estimates its own.
 
         Raises
         ------
         NotComputableError
-            If there are fewer than 25 frames, or flow is needed and not given.
+            If there are fewer than 25 frames.
         """
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
             raise ValueError(f"frames must be uint8 (n, height, width, 3), found {frames.dtype} {frames.shape}")
@@ -152,29 +153,26 @@ class VideoEmbedder:
 
 
 def load_i3d(weights: Mapping[str, Path], device: str) -> VideoEmbedder:
-    """Load ``i3d_rgb.pt`` and ``i3d_flow.pt``; flow must be handed in."""
-    rgb, flow_network = _load(weights["i3d-rgb"], 3, device), _load(weights["i3d-flow"], 2, device)
-
-    def streams(frames: Frames, flow: Flow | None) -> Tensor:
-        if flow is None:
-            raise NotComputableError(
-                "I3D's flow stream needs PWC-Net, whose correlation layer runs on CUDA with cupy only and "
-                "is no part of Clapstick; use i3d-raft (RAFT flow, no official number), or compute FAVD with "
-                "amazon-science/avgen-eval-toolkit on a GPU"
-            )
-        return _rgb_rows(rgb, frames, device) + _flow_rows(flow_network, flow, device)
-
-    return VideoEmbedder(streams)
+    """Load ``i3d_rgb.pt``, ``i3d_flow.pt`` and ``pwc_net_sintel.pt``: what FAVD is published with."""
+    pwc_net = load_pwc_net(weights["pwc-net"], device)
+    return _two_streams(weights, device, lambda frames: pwc_flow(pwc_net, frames, device))
 
 
 def load_i3d_raft(weights: Mapping[str, Path], device: str) -> VideoEmbedder:
     """Load both I3D files and torchvision's RAFT; not what FAVD is published with."""
-    rgb, flow_network = _load(weights["i3d-rgb"], 3, device), _load(weights["i3d-flow"], 2, device)
     raft = _load_raft(weights["raft-large"], device)
+    return _two_streams(weights, device, lambda frames: raft_flow(raft, frames, device))
+
+
+def _two_streams(
+    weights: Mapping[str, Path], device: str, estimate_flow: Callable[[Frames], Flow]
+) -> VideoEmbedder:
+    rgb, flow_network = _load(weights["i3d-rgb"], 3, device), _load(weights["i3d-flow"], 2, device)
 
     def streams(frames: Frames, flow: Flow | None) -> Tensor:
-        made = raft_flow(raft, frames, device) if flow is None else flow
-        return _rgb_rows(rgb, frames, device) + _flow_rows(flow_network, made, device)
+        return _rgb_rows(rgb, frames, device) + _flow_rows(
+            flow_network, estimate_flow(frames) if flow is None else flow, device
+        )
 
     return VideoEmbedder(streams)
 

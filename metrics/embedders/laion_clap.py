@@ -2,7 +2,8 @@
 
 Wu et al., "Large-Scale Contrastive Language-Audio Pretraining with Feature Fusion and Keyword-to-Caption
 Augmentation", ICASSP 2023. Official code: LAION-AI/CLAP, package laion-clap 1.1.7. That package fetches
-tokenizers when it is imported and crops at random; neither happens here. Files with feature fusion are refused.
+tokenizers when it is imported and crops at random; neither happens here. A file with feature fusion loads as
+``laion-clap-fusion`` and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.nn import functional
 from clapstick.metrics.embedders.base import AudioEmbedder, Embeddings, TextEmbedder
 from clapstick.metrics.embedders.checkpoint import load_strictly, read_state_dict
 from clapstick.metrics.embedders.front_end import (
+    MINUS_1_DB,
     Waveform,
     padded_windows,
     require_mel_bank,
@@ -29,6 +31,8 @@ from clapstick.metrics.embedders.front_end import (
     truncate_to_int16,
 )
 from clapstick.metrics.embedders.htsat import BASE, COMPUTED, TINY, Htsat, HtsatSize
+from clapstick.metrics.embedders.htsat_fusion import fusion_spectrograms
+from clapstick.metrics.waveform import peak_normalised
 
 SAMPLE_RATE = 48000
 _WINDOW_SAMPLES = 10 * SAMPLE_RATE
@@ -38,6 +42,8 @@ _TEXT_LENGTH = 77
 _EMPTY_TEXT = (0, 2)
 """RoBERTa's token ids of the empty text: begin, end."""
 _PAD = 1
+_MUSIC_SPEECH_MODEL = "LAION CLAP music_speech_audioset"
+_FUSION_MODEL = "LAION CLAP 630k-audioset-fusion-best"
 _AUDIO_PARTS = ("audio_branch.*", "audio_projection.*", "audio_transform.*")
 _TEXT_PARTS = ("text_branch.*", "text_projection.*", "text_transform.*")
 _UNREAD = ("*.position_ids", "logit_scale_?", "*_transform.*", *COMPUTED)
@@ -54,6 +60,20 @@ class ClapAudio(nn.Module):
     def forward(self, waveforms: Tensor) -> dict[str, Tensor]:
         """Map (batch, 480000) to ``embedding`` (batch, 512) of unit length."""
         features = self.audio_branch(waveforms)["embedding"]
+        return {"embedding": functional.normalize(self.audio_projection(features), dim=-1)}
+
+
+class FusedClapAudio(nn.Module):
+    """HTS-AT with feature fusion, and its projection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.audio_branch = Htsat(TINY, sample_rate=SAMPLE_RATE, hop=480, fusion=True)
+        self.audio_projection = _projection(self.audio_branch.features)
+
+    def forward(self, spectrograms: Tensor) -> dict[str, Tensor]:
+        """Map (batch, 1 or 4, 1001, 64) to ``embedding`` (batch, 512) of unit length."""
+        features = self.audio_branch.of_log_mel(spectrograms)["embedding"]
         return {"embedding": functional.normalize(self.audio_projection(features), dim=-1)}
 
 
@@ -89,15 +109,28 @@ def load_music(weights: Mapping[str, Path], device: str) -> AudioEmbedder:
 def load_htsat_base(weights: Mapping[str, Path], device: str) -> AudioEmbedder:
     """Load ``music_speech_audioset_epoch_15_esc_89.98.pt`` (HTSAT-base): one vector of the first 10 s."""
     path = weights["laion-clap-music-speech"]
-    return _load_audio(path, device, BASE, "LAION CLAP music_speech_audioset", video_foley_window)
+    return _load_audio(path, device, BASE, _MUSIC_SPEECH_MODEL, video_foley_window)
+
+
+def load_fusion(weights: Mapping[str, Path], device: str) -> AudioEmbedder:
+    """Load ``630k-audioset-fusion-best.pt`` (HTSAT-tiny with fusion): one vector a clip of any length."""
+    path = weights["laion-clap-630k-fusion"]
+    network = FusedClapAudio()
+    _fill(network, path, _FUSION_MODEL, drop=(*_TEXT_PARTS, *_UNREAD))
+    require_mel_bank(network.audio_branch.logmel_extractor, path=path, model=_FUSION_MODEL)
+    return AudioEmbedder(
+        stable_audio_spectrograms, network.eval().requires_grad_(False).to(device), device, batch_rows=4
+    )
 
 
 def load_text(weights: Mapping[str, Path], device: str) -> TextEmbedder:
     """Load the text tower of ``music_speech_audioset_epoch_15_esc_89.98.pt`` with RoBERTa's tokenizer files."""
-    vocabulary, merges = weights["roberta-base-vocab"], weights["roberta-base-merges"]
-    return TextEmbedder(
-        _embed_tokens(weights["laion-clap-music-speech"], device), _tokenizer(vocabulary, merges)
-    )
+    return _load_text(weights, "laion-clap-music-speech", _MUSIC_SPEECH_MODEL, device)
+
+
+def load_fusion_text(weights: Mapping[str, Path], device: str) -> TextEmbedder:
+    """Load the text tower of ``630k-audioset-fusion-best.pt`` with RoBERTa's tokenizer files."""
+    return _load_text(weights, "laion-clap-630k-fusion", _FUSION_MODEL, device)
 
 
 def load_empty_text(weights: Mapping[str, Path], device: str) -> TextEmbedder:
@@ -106,7 +139,8 @@ def load_empty_text(weights: Mapping[str, Path], device: str) -> TextEmbedder:
     def tokenize(texts: Sequence[str]) -> NDArray[np.int64]:
         return np.array([_EMPTY_TEXT] * len(texts), dtype=np.int64)
 
-    return TextEmbedder(_embed_tokens(weights["laion-clap-music-speech"], device), tokenize)
+    embed = _embed_tokens(weights["laion-clap-music-speech"], _MUSIC_SPEECH_MODEL, device)
+    return TextEmbedder(embed, tokenize)
 
 
 def fadtk_windows(waveform: Waveform, sample_rate: int) -> Waveform:
@@ -129,6 +163,15 @@ def video_foley_window(waveform: Waveform, sample_rate: int) -> Waveform:
     return resample_hann(padded, 16000, SAMPLE_RATE)[None, :_WINDOW_SAMPLES]
 
 
+def stable_audio_spectrograms(waveform: Waveform, sample_rate: int) -> NDArray[np.float32]:
+    """Scale sound at 48 kHz to a peak of -1 dB, through 16 bits, as spectrograms for the fusing network.
+
+    Source: Stability-AI/stable-audio-metrics@fd55536, src/clap_score.py.
+    """
+    heard = resample_soxr(waveform, sample_rate, SAMPLE_RATE)
+    return fusion_spectrograms(truncate_to_int16(peak_normalised(heard, MINUS_1_DB)))
+
+
 def _load_audio(
     path: Path, device: str, size: HtsatSize, model: str, windows: Callable[[Waveform, int], Waveform]
 ) -> AudioEmbedder:
@@ -138,9 +181,14 @@ def _load_audio(
     return AudioEmbedder(windows, network.eval().requires_grad_(False).to(device), device, batch_rows=4)
 
 
-def _embed_tokens(path: Path, device: str) -> Callable[[NDArray[np.int64]], Embeddings]:
+def _load_text(weights: Mapping[str, Path], checkpoint: str, model: str, device: str) -> TextEmbedder:
+    tokenize = _tokenizer(weights["roberta-base-vocab"], weights["roberta-base-merges"])
+    return TextEmbedder(_embed_tokens(weights[checkpoint], model, device), tokenize)
+
+
+def _embed_tokens(path: Path, model: str, device: str) -> Callable[[NDArray[np.int64]], Embeddings]:
     network = ClapText()
-    _fill(network, path, "LAION CLAP music_speech_audioset", drop=(*_AUDIO_PARTS, *_UNREAD))
+    _fill(network, path, model, drop=(*_AUDIO_PARTS, *_UNREAD))
     network = network.eval().requires_grad_(False).to(device)
 
     def embed(token_ids: NDArray[np.int64]) -> Embeddings:

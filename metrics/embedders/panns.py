@@ -166,6 +166,12 @@ def load_cnn14_16k(weights: Mapping[str, Path], device: str) -> AudioEmbedder:
     return _load(network, weights, device, "PANNs CNN14 at 16 kHz", _audioldm_eval_windows)
 
 
+def load_cnn14_16k_unpadded(weights: Mapping[str, Path], device: str) -> AudioEmbedder:
+    """Load the same file with av-benchmark's ears: short sounds are not padded."""
+    network = Cnn14(16000, 512, 160, 8000)
+    return _load(network, weights, device, "PANNs CNN14 at 16 kHz", _av_benchmark_windows)
+
+
 def _fadtk_windows(waveform: Waveform, sample_rate: int) -> Waveform:
     """Whole clip at 32 kHz through a 16-bit file, as fadtk does: (1, samples)."""
     waveform = through_pcm16(resample_kaiser_best(waveform, sample_rate, 32000))
@@ -175,9 +181,19 @@ def _fadtk_windows(waveform: Waveform, sample_rate: int) -> Waveform:
 
 def _audioldm_eval_windows(waveform: Waveform, sample_rate: int) -> Waveform:
     """Whole clip at 16 kHz without its mean, padded to 2 s, as haoheliu/audioldm_eval@8dc07ee does."""
-    centred = waveform - waveform.mean(dtype=np.float64).astype(np.float32)
-    waveform = resample_hann(centred, sample_rate, 16000)
+    waveform = _centred_16k(waveform, sample_rate)
     return np.pad(waveform, (0, max(0, 2 * 16000 - len(waveform))))[None]
+
+
+def _av_benchmark_windows(waveform: Waveform, sample_rate: int) -> Waveform:
+    """Whole clip at 16 kHz without its mean, as hkchengrex/av-benchmark@050a5cd does."""
+    waveform = _centred_16k(waveform, sample_rate)
+    require_samples(waveform, _SHORTEST_FRAMES * 160, 16000, "PANNs")
+    return waveform[None]
+
+
+def _centred_16k(waveform: Waveform, sample_rate: int) -> Waveform:
+    return resample_hann(waveform - waveform.mean(dtype=np.float64).astype(np.float32), sample_rate, 16000)
 
 
 def _load(

@@ -59,6 +59,15 @@ _CNN14_16K = replace(
     front_end=_PANNS_16K,
     source="haoheliu/audioldm_eval@8dc07ee, audioldm_eval/datasets/load_mel.py and feature_extractors/panns",
 )
+_CNN14_16K_UNPADDED = replace(
+    _CNN14_16K,
+    name="panns-cnn14-16k-unpadded",
+    title="PANNs CNN14 (16 kHz), after fc1 and ReLU, one vector a clip, short clips not padded",
+    network="panns-cnn14-16k-unpadded",
+    entry=f"{_HERE}.panns:load_cnn14_16k_unpadded",
+    front_end={**_PANNS_16K, "padded_to_s": 0},
+    source="hkchengrex/av-benchmark@050a5cd, av_bench/data/audio_dataset.py and av_bench/extract.py",
+)
 _VGGISH = EmbedderCard(
     name="vggish",
     title="VGGish without PCA and without the port's last ReLU, one vector every 0.96 s",
@@ -120,6 +129,23 @@ _LAION_TEXT = replace(
     front_end={"tokens": 77},
     source="LAION-AI/CLAP@1fd4c37, src/laion_clap/hook.py, get_text_embedding",
 )
+_LAION_FUSION = replace(
+    _LAION_AUDIO,
+    name="laion-clap-fusion",
+    title="LAION CLAP 630k-audioset-fusion-best (HTSAT-tiny with fusion), unit length, one vector a clip",
+    network="laion-clap-fusion",
+    weights=("laion-clap-630k-fusion",),
+    entry=f"{_HERE}.laion_clap:load_fusion",
+    front_end={
+        "sample_rate": 48000,
+        "resampler": "soxr HQ",
+        "peak_db": -1.0,
+        "quantised": "cut to 16 bits",
+        "fusion_pieces": "middle of each third",
+    },
+    source="Stability-AI/stable-audio-metrics@fd55536, src/clap_score.py; package laion-clap 1.1.7",
+    note="The package takes the three pieces of a sound of more than 10 s at random places of their thirds.",
+)
 _MSCLAP = EmbedderCard(
     name="msclap-2023",
     title="MS-CLAP 2023 (HTSAT-tiny), projected, not of unit length, one vector a second",
@@ -133,6 +159,25 @@ _MSCLAP = EmbedderCard(
     source="DCASE2024-Task7-Sound-Scene-Synthesis/fadtk@9c989db, fadtk/model_loader.py, CLAPModel",
 )
 
+_PASST = EmbedderCard(
+    name="passt",
+    title="PaSST passt_s_swa_p16_128_ap476, 768 features of one window of 10 s",
+    kind="audio",
+    network="passt",
+    output="embedding",
+    dimension=768,
+    weights=("passt",),
+    entry=f"{_HERE}.passt:load_passt",
+    front_end={
+        "sample_rate": 32000,
+        "resampler": "torchaudio hann width 6 rolloff 0.99",
+        "mean_removed": True,
+        "window_s": 10,
+    },
+    source="hkchengrex/av-benchmark@050a5cd, av_bench/extract.py; kkoutini/passt_hear21@5f1cce6",
+)
+_PASST_LOGITS = replace(_PASST, name="passt-logits", title="its 527 logits", output="logits", dimension=527)
+
 _CARDS = (
     _WAVEGRAM,
     replace(
@@ -142,6 +187,14 @@ _CARDS = (
     replace(_CNN14_32K, name="panns-cnn14-32k-logits", title="its 527 logits", output="logits", dimension=527),
     _CNN14_16K,
     replace(_CNN14_16K, name="panns-cnn14-16k-logits", title="its 527 logits", output="logits", dimension=527),
+    _CNN14_16K_UNPADDED,
+    replace(
+        _CNN14_16K_UNPADDED,
+        name="panns-cnn14-16k-unpadded-logits",
+        title="its 527 logits",
+        output="logits",
+        dimension=527,
+    ),
     _VGGISH,
     replace(
         _VGGISH,
@@ -157,6 +210,37 @@ _CARDS = (
         },
         source="amazon-science/avgen-eval-toolkit@9cf014b, PEAVS/av_features_extraction/models/vggish",
     ),
+    _PASST,
+    _PASST_LOGITS,
+    replace(
+        _PASST_LOGITS,
+        name="passt-segments-logits",
+        title="PaSST, 527 logits of each segment of 10 s, the last one not padded",
+        network="passt-segments",
+        entry=f"{_HERE}.passt:load_passt_segments",
+        front_end={
+            "sample_rate": 32000,
+            "resampler": "torchaudio hann width 24 rolloff 0.945 (julius)",
+            "segment_s": 10,
+            "shortest_segment_s": 0.15,
+        },
+        source="ilpoviertola/eval_generative_v2a_models@4410865, metrics/kld.py",
+    ),
+    replace(
+        _PASST_LOGITS,
+        name="passt-windows-logits",
+        title="PaSST, 527 logits of windows of 10 s every 5 s",
+        network="passt-windows",
+        entry=f"{_HERE}.passt:load_passt_windows",
+        front_end={
+            "sample_rate": 32000,
+            "resampler": "soxr HQ",
+            "peak_db": -1.0,
+            "window_s": 10,
+            "hop_s": 5,
+        },
+        source="Stability-AI/stable-audio-metrics@fd55536, src/passt_kld.py",
+    ),
     _LAION_AUDIO,
     replace(
         _LAION_AUDIO,
@@ -167,7 +251,16 @@ _CARDS = (
         entry=f"{_HERE}.laion_clap:load_music",
     ),
     _LAION_BASE,
+    _LAION_FUSION,
     _LAION_TEXT,
+    replace(
+        _LAION_TEXT,
+        name="laion-clap-fusion",
+        title="LAION CLAP 630k-audioset-fusion-best, text tower (RoBERTa), unit length",
+        network="laion-clap-fusion-text",
+        weights=("laion-clap-630k-fusion", "roberta-base-vocab", "roberta-base-merges"),
+        entry=f"{_HERE}.laion_clap:load_fusion_text",
+    ),
     replace(
         _LAION_TEXT,
         name="laion-clap-htsat-base-empty",
@@ -196,12 +289,11 @@ _I3D = EmbedderCard(
     network="i3d",
     output="embedding",
     dimension=1024,
-    weights=("i3d-rgb", "i3d-flow"),
+    weights=("i3d-rgb", "i3d-flow", "pwc-net"),
     entry=f"{_HERE}.i3d:load_i3d",
-    front_end={"frame_rate": 25.0, "short_side": 256, "crop": 224, "stack": 24, "flow": "given (PWC-Net)"},
+    front_end={"frame_rate": 25.0, "short_side": 256, "crop": 224, "stack": 24, "flow": "PWC-Net (Sintel)"},
     source="amazon-science/avgen-eval-toolkit@9cf014b, PEAVS/av_features_extraction/models/i3d",
     frame_rate=25.0,
-    note="PWC-Net's correlation layer runs on CUDA with cupy only, so flow must be made elsewhere.",
 )
 _VIDEO_CARDS = (
     _I3D,
@@ -314,7 +406,7 @@ def load_embedder(name: str, weights: Mapping[str, Path], device: str = "cpu", k
     missing = [weight for weight in card.weights if weight not in weights]
     if missing:
         raise NotComputableError(
-            f"{name} needs the weights {', '.join(missing)}: `clapstick weights fetch {missing[0]}`"
+            f"{name} needs the weights {', '.join(missing)}: `clapstick weights fetch {' '.join(missing)}`"
         )
     module, function = card.entry.split(":")
     load = getattr(importlib.import_module(module), function)

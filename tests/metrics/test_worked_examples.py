@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log, sqrt
 
 import numpy as np
@@ -13,6 +14,7 @@ from clapstick.metrics.base import ClipInput, Convention, NotComputableError
 from clapstick.metrics.clap_score import METRIC as CLAP_SCORE
 from clapstick.metrics.clap_score import cosine, drawn_cosines, expected_cosine
 from clapstick.metrics.class_posteriors import EPSILON, divergence, inception_scores
+from clapstick.metrics.e_l1 import e_l1
 from clapstick.metrics.envelope_correlation import envelope_correlation
 from clapstick.metrics.favd import METRIC as FAVD
 from clapstick.metrics.favd import side_by_side
@@ -55,7 +57,21 @@ def test_favd_notices_sound_that_moved_to_another_picture() -> None:
     reference = side_by_side(bright, bright + 0.1 * rng.normal(size=(400, 1)))
     generated = side_by_side(bright, -bright + 0.1 * rng.normal(size=(400, 1)))
     assert frechet_distance(reference, generated) > 1.0
-    assert FAVD.convention().video_embedders == ("i3d",)
+
+
+def test_favd_with_another_flow_is_another_convention() -> None:
+    official, raft = FAVD.convention("official"), FAVD.convention("raft")
+    assert (official.video_embedders, raft.video_embedders) == (("i3d",), ("i3d-raft",))
+    assert official.parameters["flow"] == "PWC-Net (Sintel)" != raft.parameters["flow"]
+    assert FAVD.default == "official"
+    clip = ClipInput(
+        "clip", np.zeros(1), 16_000, reference=np.zeros(1), video_embeddings={"i3d": _column(1, 2)}
+    )
+    clip = replace(clip, reference_embeddings={"vggish-relu": _column(1, 2)})
+    clip = replace(clip, generated_embeddings=clip.reference_embeddings)
+    with pytest.raises(NotComputableError, match="no i3d-raft embedding of the video"):
+        raft.statistics(clip)
+    assert official.statistics(clip)["generated"].shape == (2, 2)
 
 
 def test_cosines() -> None:
@@ -103,12 +119,13 @@ def test_divergences_of_two_classes() -> None:
 
 def test_kld_conventions_take_their_own_direction() -> None:
     reference, generated = np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]])
+    embedders = ("panns-cnn14-16k-unpadded-logits", "passt-logits", "passt-windows-logits")
     clip = ClipInput(
         "clip",
         np.zeros(1),
         16_000,
-        reference_embeddings={"panns-cnn14-16k-logits": reference, "passt-logits": reference},
-        generated_embeddings={"panns-cnn14-16k-logits": generated, "passt-logits": generated},
+        reference_embeddings=dict.fromkeys(embedders, reference),
+        generated_embeddings=dict.fromkeys(embedders, generated),
     )
     values = {name: _score(KLD.convention(name), clip) for name in ("panns", "passt", "passt-reversed")}
     assert values == pytest.approx(
@@ -124,8 +141,8 @@ def test_segments_are_pairs_of_their_own() -> None:
         "clip",
         np.zeros(1),
         16_000,
-        reference_embeddings={"passt-logits": reference},
-        generated_embeddings={"passt-logits": generated},
+        reference_embeddings={"passt-segments-logits": reference, "passt-windows-logits": reference},
+        generated_embeddings={"passt-segments-logits": generated, "passt-windows-logits": generated},
     )
     assert _score(KLD.convention("passt-segments"), clip) == pytest.approx(0.2554128, abs=5e-6)
     assert _score(KLD.convention("passt-reversed"), clip) < 0.2
@@ -184,6 +201,16 @@ def test_energy_is_blind_to_gain() -> None:
     clip = ClipInput("clip", 0.1 * sound, 16_000, reference=sound)
     assert _score(energy_mae.METRIC.convention("code"), clip) == pytest.approx(0.0, abs=1e-5)
     assert _score(energy_mae.METRIC.convention("paper"), clip) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_energy_differences_by_hand() -> None:
+    # A log-mel that lies ln 2 higher everywhere: 0.693147. One of 512 frames higher by 1: 1 / 512.
+    bands = np.random.default_rng(0).normal(size=(512, 64))
+    energy = bands.mean(axis=1)
+    assert e_l1(energy, (bands + log(2)).mean(axis=1)) == pytest.approx(0.693147, abs=1e-6)
+    one_louder = energy.copy()
+    one_louder[100] += 1.0
+    assert e_l1(energy, one_louder) == pytest.approx(1 / 512)
 
 
 def test_energy_of_silence_is_the_floor() -> None:

@@ -13,6 +13,7 @@ import torch
 
 from clapstick.metrics.base import NotComputableError
 from clapstick.metrics.embedders import i3d
+from clapstick.metrics.embedders.pwc_net import PwcNet, pwc_flow
 from clapstick.metrics.embedders.registry import load_embedder
 
 FORM = "i3d"
@@ -75,13 +76,27 @@ def test_embedding_is_the_sum_of_both_streams(
     assert rules.compare(fixture.arrays, "favd_video_embedding_rgb_plus_flow", found) < TOLERANCE
 
 
-def test_flow_is_never_made_silently(fixture: Any, rules: ModuleType, paths: dict[str, Path]) -> None:
-    both = load_embedder("i3d", paths, kind="video")
-    frames = _frames("frames(25,32,32,0)", rules)
-    with pytest.raises(NotComputableError, match=r"PWC-Net.*use i3d-raft"):
-        both.embed(frames)
+def test_short_video_is_refused_and_flow_needs_its_own_weights(
+    paths: dict[str, Path], rules: ModuleType
+) -> None:
+    frames = _frames("frames(24,32,32,0)", rules)
     with pytest.raises(NotComputableError, match="24 frames at 25 a second, needs 25"):
-        both.embed(frames[:24])
+        load_embedder("i3d-rgb", paths, kind="video").embed(frames)
+    with pytest.raises(
+        NotComputableError, match="i3d needs the weights pwc-net: `clapstick weights fetch pwc-net`"
+    ):
+        load_embedder("i3d", paths, kind="video")
+
+
+@pytest.mark.slow
+def test_without_given_flow_it_is_pwc_nets(rules: ModuleType, paths: dict[str, Path], tmp_path: Path) -> None:
+    network = PwcNet()
+    rules.fill(network)
+    torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "pwc.pt")
+    both = load_embedder("i3d", {**paths, "pwc-net": tmp_path / "pwc.pt"}, kind="video")
+    frames = _frames("frames(25,256,256,0)", rules)
+    flow = pwc_flow(network.eval().requires_grad_(False), frames, "cpu")
+    np.testing.assert_array_equal(both.embed(frames)["embedding"], both.embed(frames, flow)["embedding"])
 
 
 def _atol(fixture: Any, key: str, ours: torch.Tensor) -> float:

@@ -14,6 +14,7 @@ import torch
 from clapstick.metrics.embedders.base import AudioEmbedder
 from clapstick.metrics.embedders.checkpoint import WrongWeightsError
 from clapstick.metrics.embedders.front_end import truncate_to_int16
+from clapstick.metrics.embedders.htsat_fusion import fusion_spectrograms
 from clapstick.metrics.embedders.registry import load_embedder
 
 FORM = "laion_clap"
@@ -113,9 +114,29 @@ def test_text_tower(fixture: Any, clap_text: Callable[..., Any]) -> None:
     assert np.linalg.norm(found - fixture.arrays["text.embedding"], axis=1).max() < TOLERANCE
 
 
-def test_file_with_feature_fusion_is_refused(paths: dict[str, Path]) -> None:
+def test_audio_tower_with_fusion(
+    fixture: Any, paths: dict[str, Path], waveform_of: Callable[[str], np.ndarray]
+) -> None:
+    if "tiny_fusion" not in paths:
+        pytest.skip(f"{fixture.name} has no tower with fusion")
+    tower = load_embedder("laion-clap-fusion", {"laion-clap-630k-fusion": paths["tiny_fusion"]})
+    checked = 0
+    for key, wanted in fixture.arrays.items():
+        if key.startswith("tiny_fusion."):
+            name = "short" if ".short" in key else key.split(".")[1]
+            samples = waveform_of(fixture.facts["inputs"][name])
+            heard = samples if key.endswith("no_quantisation") else truncate_to_int16(samples)
+            (found,) = tower.embed_prepared([fusion_spectrograms(heard)])
+            assert np.linalg.norm(found["embedding"][0] - wanted) < TOLERANCE, key
+            checked += 1
+    assert checked >= 2
+
+
+def test_file_with_feature_fusion_is_for_its_own_embedder(paths: dict[str, Path]) -> None:
     with pytest.raises(WrongWeightsError, match=r"not a checkpoint.*unknown.*with feature fusion"):
         load_embedder("laion-clap-audio", {"laion-clap-630k": paths["tiny_fusion"]})
+    with pytest.raises(WrongWeightsError, match="not a checkpoint of LAION CLAP 630k-audioset-fusion-best"):
+        load_embedder("laion-clap-fusion", {"laion-clap-630k-fusion": paths["tiny"]})
 
 
 def test_file_of_the_other_size_is_refused(paths: dict[str, Path]) -> None:

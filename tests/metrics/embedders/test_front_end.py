@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torchlibrosa.stft import LogmelFilterBank, Spectrogram
 
 from clapstick.metrics.base import NotComputableError
+from clapstick.metrics.embedders import panns
 from clapstick.metrics.embedders.base import checked_waveform
 from clapstick.metrics.embedders.front_end import LogMel, PowerSpectrogram, padded_windows, through_pcm16
 from clapstick.metrics.embedders.laion_clap import fadtk_windows, video_foley_window
@@ -60,6 +61,18 @@ def test_silence_has_the_floor_of_minus_100_decibels() -> None:
 def test_windows_by_hand() -> None:
     # 5 samples, windows of 3 every 2: they start at 0, 2 and 4.
     assert padded_windows(np.arange(1, 6, dtype=np.float32), 3, 2).tolist() == [[1, 2, 3], [3, 4, 5], [5, 0, 0]]
+
+
+def test_a_short_sound_is_padded_to_2_s_by_audioldm_eval_and_not_by_av_benchmark() -> None:
+    # 1 s of 0.25 + 0.5 (-1)^n: the mean goes, then 16000 zeros follow, or nothing.
+    sound = (0.25 + 0.5 * (-1.0) ** np.arange(16_000)).astype(np.float32)
+    padded, bare = panns._audioldm_eval_windows(sound, 16_000), panns._av_benchmark_windows(sound, 16_000)
+    assert (padded.shape, bare.shape) == ((1, 32_000), (1, 16_000))
+    assert np.abs(bare) == pytest.approx(0.5)
+    np.testing.assert_array_equal(padded[0, :16_000], bare[0])
+    assert not padded[0, 16_000:].any()
+    with pytest.raises(NotComputableError, match="too short for PANNs: 5119 samples at 16000 Hz, needs 5120"):
+        panns._av_benchmark_windows(sound[:5119], 16_000)
 
 
 def test_clap_windows_of_ten_seconds() -> None:

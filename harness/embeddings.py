@@ -183,14 +183,14 @@ def _embed_videos(clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, de
 
 
 def _frames(clip: Clip, frame_rate: float) -> NDArray[np.uint8]:
-    """Read a clip's frames with the short side at 256, as video embedders take them."""
+    """Read a clip's frames with the short side at 256, resized by Pillow as video embedders take them."""
+    from clapstick.metrics.embedders.i3d import resize_frames
     from clapstick.protocols.media import probe
 
     info = probe(clip.video)
-    scale = _FRAME_HEIGHT / min(info.width or _FRAME_HEIGHT, info.height or _FRAME_HEIGHT)
-    height, width = round((info.height or _FRAME_HEIGHT) * scale), round((info.width or _FRAME_HEIGHT) * scale)
     times_s = clip.start_s + np.arange(round(clip.duration_s * frame_rate)) / frame_rate
-    return np.stack(list(frames_at(clip.video, times_s, height=height, width=width)))
+    size = {"height": info.height or _FRAME_HEIGHT, "width": info.width or _FRAME_HEIGHT}
+    return np.concatenate([resize_frames(frame[None]) for frame in frames_at(clip.video, times_s, **size)])
 
 
 def _embed_texts(clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, device: str) -> _OfClips:

@@ -34,7 +34,7 @@ test-newest:  ## Run the tests of the core with the newest versions of everythin
 	.venv-newest/bin/pytest -m "not slow and not benchmark" -q
 
 docs: $(INSTALLED)  ## Write the generated pages of docs/ anew.
-	$(BIN)/clapstick docs --out docs
+	$(BIN)/clapstick metrics --markdown > docs/metrics.md
 
 lock: $(INSTALLED)  ## Resolve requirements.lock anew; no address is written into it.
 	$(BIN)/uv pip compile -q pyproject.toml --extra official --group dev --python-version 3.11 \

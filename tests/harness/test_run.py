@@ -131,24 +131,6 @@ def test_a_changed_sound_never_returns_an_old_score(settings_for):
     assert after["reference", "e-l1", "v2s"] == before["reference", "e-l1", "v2s"]
 
 
-def test_equal_n_scores_every_system_on_the_clips_that_all_have(settings_for):
-    archive = run(settings_for("noise", "silence")).archive
-    clips = archive.read_clips()
-    archive.native_wav("noise", clips[0]).unlink()
-    archive.native_wav("noise", clips[0]).with_suffix(".json").unlink()
-
-    def counts(equal_n):
-        records = score_again(archive.root, 1, "cpu", equal_n=equal_n).archive.read_summary()
-        return {(r.system, r.metric, r.convention): (r.n, r.warnings) for r in records}
-
-    own, equal = counts(False), counts(True)
-    key = ("e-l1", "v2s")
-    assert (own["noise", *key][0], own["silence", *key][0]) == (len(clips) - 1, len(clips))
-    assert {equal[system, *key][0] for system in ("noise", "silence", "reference")} == {len(clips) - 1}
-    assert any("equal n" in warning for warning in equal["silence", *key][1])
-    assert not any("equal n" in warning for warning in own["silence", *key][1])
-
-
 def test_systems_can_be_added_to_a_run(settings_for):
     run(settings_for("silence"))
     archive = run(settings_for("noise")).archive

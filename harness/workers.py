@@ -11,6 +11,7 @@ import errno
 import multiprocessing
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -141,9 +142,21 @@ def _run_pool(
 def _pool(
     workers: int, context: Any, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]
 ) -> ProcessPoolExecutor:
-    if initializer is None:
-        return ProcessPoolExecutor(workers, context)
-    return ProcessPoolExecutor(workers, context, initializer, initargs)
+    return ProcessPoolExecutor(workers, context, _start_worker, (initializer, initargs))
+
+
+def _start_worker(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone: a killed command must not go on writing behind the next one's back."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _guarded(function: Callable[[Task], Result], task: Task) -> Result | Problem | StorageError:

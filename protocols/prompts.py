@@ -210,17 +210,22 @@ def _random_hit(clip: Clip, clips: Sequence[Clip], rng: np.random.Generator) -> 
 
 
 def _same_material(clip: Clip, clips: Sequence[Clip], rng: np.random.Generator) -> Excerpt | None:
-    others = sorted(
-        (
-            other
-            for other in clips
-            if other.material == clip.material and other.source != clip.source and other.reference is not None
-        ),
+    return _one_of([other for other in clips if other.material == clip.material], clip, rng)
+
+
+def _other_material(clip: Clip, clips: Sequence[Clip], rng: np.random.Generator) -> Excerpt | None:
+    return _one_of([other for other in clips if other.material not in (None, clip.material)], clip, rng)
+
+
+def _one_of(others: Sequence[Clip], clip: Clip, rng: np.random.Generator) -> Excerpt | None:
+    """Draw the whole reference of a clip of another recording; None where nothing is known of the clip itself."""
+    usable = sorted(
+        (other for other in others if other.source != clip.source and other.reference is not None),
         key=lambda other: other.id,
     )
-    if clip.material is None or not others:
+    if clip.material is None or not usable:
         return None
-    other = others[int(rng.integers(len(others)))]
+    other = usable[int(rng.integers(len(usable)))]
     return _excerpt(other, 0.0, other.duration_s)
 
 
@@ -307,6 +312,12 @@ AUDIO_POLICIES: dict[str, AudioPolicy] = {
             "The whole reference of another clip of the same material from another recording, drawn at random.",
             "Clapstick",
             _same_material,
+        ),
+        AudioPolicy(
+            "other-material",
+            "The whole reference of a clip of another material from another recording, drawn at random: a wrong prompt.",
+            "Clapstick",
+            _other_material,
         ),
         AudioPolicy(
             "preceding-3s",

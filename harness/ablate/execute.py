@@ -2,8 +2,7 @@
 
 ::
 
-    RUNS/data-features/...              cached by the two-stage system itself
-    RUNS/models/<content>/              a trained stage 1
+    RUNS/models/<content>/              a trained stage 1, and how long it took
     RUNS/points/<content>/              an ordinary run archive, with point.json
     RUNS/<sweep>/                       table, figures, page
 """
@@ -12,10 +11,9 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from clapstick import __version__
@@ -27,11 +25,15 @@ from clapstick.harness.run import run
 from clapstick.harness.settings import RunSettings
 from clapstick.harness.workers import run_tasks
 from clapstick.protocols.archive import write_json
-from clapstick.protocols.problems import ClapstickError, Problem
-from clapstick.systems.registry import find_system
+from clapstick.protocols.checksums import ATTRITION, CHECKSUMS
+from clapstick.protocols.problems import ClapstickError, Problem, fail
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that points side by side may take."""
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
+"""What torch says on the CPU and on a GPU."""
+_RECORD = "point.json"
+_SECONDS = "seconds.json"
 
 
 @dataclass(frozen=True)
@@ -41,38 +43,63 @@ class PointTask:
     sweep: Sweep
     point: Point
     data: Path
+    data_key: str
+    """What `key_of_data` says of the folder."""
     root: Path
     limit: int | None = None
     device: str = "cpu"
 
     def folder(self, resolved: Resolved) -> Path:
         """Return the archive of this point: the same content, the same folder, whatever the sweep."""
-        rows = (self.sweep.system, *self.sweep.controls)
         parts = (
             resolved.config.model_dump_json(),
             resolved.training.model_dump_json(),
             repr(resolved.trains),
-            resolved.protocol.name,
-            resolved.protocol.prompt.model_dump_json(),
-            repr(rows),
-            str(self.data),
+            resolved.protocol.model_dump_json(),
+            repr([(name, self.sweep.find(name).card.entry) for name in self.point.systems]),
             repr(sorted((name, sorted(values.items())) for name, values in resolved.parameters.items())),
             str(self.limit),
-            str(self.point.seed),
-            __version__,
+            *self._common_parts(),
         )
         return self.root / "points" / text_sha256(*parts)[:16]
 
     def model_folder(self, resolved: Resolved) -> Path:
         """Return the folder of the stage 1 that this point trains."""
-        parts = (
-            resolved.config.model_dump_json(),
-            resolved.training.model_dump_json(),
-            str(self.data),
-            str(self.point.seed),
-            __version__,
-        )
+        parts = (resolved.config.model_dump_json(), resolved.training.model_dump_json(), *self._common_parts())
         return self.root / "models" / text_sha256(*parts)[:16]
+
+    def _common_parts(self) -> tuple[str, ...]:
+        return self.data_key, str(self.point.seed), self.device, __version__
+
+    @property
+    def name(self) -> str:
+        """The point, for people."""
+        return f"{self.sweep.name}, {self.point.label}, seed {self.point.seed}"
+
+
+def make_tasks(
+    sweep: Sweep, points: Sequence[Point], data: Path, root: Path, device: str = "cpu"
+) -> list[PointTask]:
+    """Return one task a point; raises `ClapstickError` where the data folder is missing."""
+    key = key_of_data(data)
+    return [PointTask(sweep, point, data.resolve(), key, root.resolve(), device=device) for point in points]
+
+
+def key_of_data(folder: Path) -> str:
+    """Return a hash of the names, sizes and times of a data folder's files.
+
+    Contents are not read, they may be terabytes: a copy counts as other data, a changed file does too.
+
+    Raises
+    ------
+    ClapstickError
+        If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise fail("data folder is missing", folder, remedy="Check --data.")
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (ATTRITION, CHECKSUMS)]
+    listed = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
+    return text_sha256(*(f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in sorted(listed)))
 
 
 @dataclass(frozen=True)
@@ -80,9 +107,12 @@ class PointResult:
     """A point that was carried out."""
 
     folder: Path
-    seconds: float
+    train_s: float | None
+    """Processor seconds of its training, whoever trained it; None where it uses the shipped weights."""
+    run_s: float
+    """Processor seconds of generating and scoring."""
     parameters: int | None
-    """Weights of the stage 1 that was used; None where it is the shipped one."""
+    """Weights of the stage 1 that was trained; None where it is the shipped one."""
     peak_bytes: int
     reused: bool
 
@@ -93,26 +123,38 @@ def run_point(task: PointTask) -> PointResult:
     Raises
     ------
     ClapstickError
-        If a value is impossible, or a system or clip of the point failed; names it.
+        If a value is impossible, memory runs out, or a system or clip of the point failed; names it.
     """
+    try:
+        return _run_point(task)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY):
+            raise fail(
+                "out of memory",
+                task.name,
+                found=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+                remedy="Leave the value out, or sweep it on a machine with more memory.",
+            ) from error
+        raise
+
+
+def _run_point(task: PointTask) -> PointResult:
     resolved = resolve(task.sweep, task.point)
     folder = task.folder(resolved)
-    record = folder / "point.json"
+    record = folder / _RECORD
     if record.is_file():
         known = json.loads(record.read_text(encoding="utf-8"))
-        return replace(PointResult(**known | {"folder": folder}), reused=True)
-    started = time.monotonic()
+        return PointResult(**known | {"folder": folder, "reused": True})
     parameters = {name: dict(values) for name, values in resolved.parameters.items()}
-    weights = None
-    if resolved.trains:
-        checkpoint, weights = _train(task, resolved)
-        parameters.setdefault(task.sweep.system, {})[CHECKPOINT_PARAMETER] = str(checkpoint)
-    systems = tuple(find_system(name) for name in (task.sweep.system, *task.sweep.controls))
+    trained = train_point(task, resolved) if resolved.trains else None
+    if trained:
+        parameters.setdefault(task.sweep.system, {})[CHECKPOINT_PARAMETER] = str(trained.checkpoint)
+    started = _processor_seconds()
     outcome = run(
         RunSettings(
             protocol=resolved.protocol,
             data=task.data,
-            systems=systems,
+            systems=tuple(task.sweep.find(name) for name in task.point.systems),
             out=folder,
             seed=task.point.seed,
             limit=task.limit,
@@ -124,29 +166,83 @@ def run_point(task: PointTask) -> PointResult:
     failed = [error for error in outcome.failures if error.stage != "read"]
     if failed:
         raise ClapstickError(*(error.problem for error in failed))
-    done = PointResult(folder, round(time.monotonic() - started, 2), weights, _peak_bytes(), reused=False)
-    write_json(record, {**done.__dict__, "folder": folder.name})
+    done = PointResult(
+        folder,
+        trained.processor_s if trained else None,
+        round(_processor_seconds() - started, 2),
+        trained.parameters if trained else None,
+        _peak_bytes(),
+        reused=False,
+    )
+    write_json(record, asdict(done) | {"folder": folder.name})
     return done
 
 
-def _train(task: PointTask, resolved: Resolved) -> tuple[Path, int]:
-    from clapstick.systems.two_stage.extractors import make_extractor
+@dataclass(frozen=True)
+class Trained:
+    """A stage 1 that a point trained, or found trained."""
+
+    checkpoint: Path
+    parameters: int
+    processor_s: float
+    """Of the whole training, however often it was cut off."""
+    loop_s: float
+    """Wall seconds that this process spent in epochs."""
+
+
+def train_point(task: PointTask, resolved: Resolved) -> Trained:
+    """Train the stage 1 of a point, or find it trained.
+
+    Raises
+    ------
+    ClapstickError
+        If the data cannot be used, or weights of the feature extractor are missing.
+    """
+    from clapstick.harness.weights import find_weights
+    from clapstick.systems.two_stage.extractors import extractor_weights, make_extractor
     from clapstick.systems.two_stage.features import default_cache
     from clapstick.systems.two_stage.stage_one_data import list_clips, load_examples
-    from clapstick.systems.two_stage.train_video2rms import CHECKPOINT, train_video2rms
+    from clapstick.systems.two_stage.train_video2rms import CHECKPOINT, Progress, train_video2rms
     from clapstick.systems.two_stage.video2rms import Video2RMS
 
     folder = task.model_folder(resolved)
-    checkpoint = folder / CHECKPOINT
+    checkpoint, seconds = folder / CHECKPOINT, folder / _SECONDS
+    loop_s = 0.0
     if not checkpoint.is_file():
-        extractor = make_extractor(resolved.config, {}, task.device)
+        weights = {name: find_weights(name) for name in extractor_weights(resolved.config)}
+        extractor = make_extractor(resolved.config, weights, task.device)
         clips = list_clips(task.data, "train", resolved.training.clip_s)
         examples = load_examples(clips, resolved.config, extractor, default_cache(), lambda message: None)
+        before = _read_seconds(seconds) - time.process_time()
+
+        def report(progress: Progress) -> None:
+            nonlocal loop_s
+            loop_s = progress.seconds
+            if progress.epoch % resolved.training.validate_every == 0:
+                write_json(seconds, {"processor_s": round(before + time.process_time(), 2)})
+
         train_video2rms(
-            examples, resolved.config, resolved.training, folder, seed=task.point.seed, device=task.device
+            examples,
+            resolved.config,
+            resolved.training,
+            folder,
+            seed=task.point.seed,
+            device=task.device,
+            report=report,
         )
+        write_json(seconds, {"processor_s": round(before + time.process_time(), 2)})
     count = sum(weight.numel() for weight in Video2RMS(resolved.config).parameters())
-    return checkpoint, count
+    return Trained(checkpoint, count, _read_seconds(seconds), loop_s)
+
+
+def _read_seconds(path: Path) -> float:
+    return float(json.loads(path.read_text(encoding="utf-8"))["processor_s"]) if path.is_file() else 0.0
+
+
+def _processor_seconds() -> float:
+    """Return the processor seconds of this process and of its children that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _peak_bytes() -> int:
@@ -161,23 +257,27 @@ def run_points(
 ) -> dict[Point, PointResult | Problem]:
     """Carry out points side by side; a point that fails is named and the others go on.
 
-    The first point runs alone: its memory says how many fit side by side.
+    The first point that works runs alone: its memory says how many fit side by side.
+
+    Raises
+    ------
+    ClapstickError
+        If the data folder is missing.
     """
-    tasks = [PointTask(sweep, point, data.resolve(), root.resolve(), device=device) for point in points]
+    tasks = make_tasks(sweep, points, data, root, device)
     outcomes: dict[Point, PointResult | Problem] = {}
     with progress(f"sweep {sweep.name}", len(tasks)) as advance:
-        side_by_side = 1
-        for group in (tasks[:1], tasks[1:]):
-            for task, outcome in run_tasks(run_point, group, name_of=_name, workers=side_by_side):
+        side_by_side = 0
+        while len(outcomes) < len(tasks):
+            group = tasks[len(outcomes) :] if side_by_side else tasks[len(outcomes) : len(outcomes) + 1]
+            for task, outcome in run_tasks(
+                run_point, group, name_of=lambda task: task.name, workers=max(1, side_by_side)
+            ):
                 advance(1)
-                outcomes[points[tasks.index(task)]] = outcome
+                outcomes[task.point] = outcome
                 if isinstance(outcome, PointResult):
-                    side_by_side = min(workers, fitting(outcome.peak_bytes))
-    return outcomes
-
-
-def _name(task: PointTask) -> str:
-    return f"{task.sweep.name}, {task.point.label}, seed {task.point.seed}"
+                    side_by_side = side_by_side or min(workers, fitting(outcome.peak_bytes))
+    return {point: outcomes[point] for point in points}
 
 
 def fitting(peak_bytes: int) -> int:
@@ -187,75 +287,18 @@ def fitting(peak_bytes: int) -> int:
     return max(1, int(MEMORY_SHARE * available_bytes() / max(1, peak_bytes)))
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """What a sweep will cost, from one timed probe."""
-
-    points: int
-    done: int
-    hours: float
-    disk_gb: float
-    workers: int
-
-
-def forecast(sweep: Sweep, points: Sequence[Point], data: Path, root: Path, workers: int) -> Forecast:
-    """Estimate points, hours and disk: one short training and one small run are timed, then thrown away."""
-    tasks = [PointTask(sweep, point, data.resolve(), root.resolve()) for point in points]
-    open_tasks = [task for task in tasks if not _is_done(task)]
-    if not open_tasks:
-        return Forecast(len(tasks), len(tasks), 0.0, 0.0, workers)
-    probe_root = root / "probe"
+def is_done(task: PointTask) -> bool:
+    """Return whether a point's results are there already."""
     try:
-        cost = _probe(open_tasks[0], probe_root)
-    finally:
-        shutil.rmtree(probe_root, ignore_errors=True)
-    fit = min(workers, fitting(cost.peak_bytes))
-    seconds = cost.seconds * len(open_tasks) / fit
-    return Forecast(
-        len(tasks),
-        len(tasks) - len(open_tasks),
-        round(seconds / 3600, 3),
-        round(cost.disk_bytes * len(open_tasks) / 1e9, 3),
-        fit,
-    )
-
-
-def _is_done(task: PointTask) -> bool:
-    try:
-        return (task.folder(resolve(task.sweep, task.point)) / "point.json").is_file()
+        return (task.folder(resolve(task.sweep, task.point)) / _RECORD).is_file()
     except ClapstickError:
         return False
 
 
-@dataclass(frozen=True)
-class _Cost:
-    seconds: float
-    disk_bytes: float
-    peak_bytes: int
-
-
-_PROBE_EPOCHS = 2
-_PROBE_CLIPS = 2
-
-
-def _probe(task: PointTask, root: Path) -> _Cost:
-    """Time two epochs and two clips, and scale both to the whole."""
-    from clapstick.harness.plan import list_clips
-
-    resolved = resolve(task.sweep, task.point)
-    epochs = resolved.training.epochs
+def shortened(task: PointTask, root: Path, *, epochs: int, clips: int) -> PointTask:
+    """Return a small version of a point that trains briefly, for a probe."""
     point = task.point
+    resolved = resolve(task.sweep, point)
     if resolved.trains:
-        point = point.with_value("train.epochs", min(_PROBE_EPOCHS, epochs))
-    small = replace(task, root=root, limit=_PROBE_CLIPS, point=point)
-    small_resolved = resolve(small.sweep, small.point)
-    started = time.monotonic()
-    if resolved.trains:
-        _train(small, small_resolved)
-    training_s = (time.monotonic() - started) * epochs / min(_PROBE_EPOCHS, epochs)
-    done = run_point(small)
-    settings = RunSettings(resolved.protocol, task.data, (), root)
-    clips = len(list_clips(settings)[0])
-    size = sum(path.stat().st_size for path in done.folder.rglob("*") if path.is_file())
-    share = clips / min(_PROBE_CLIPS, clips)
-    return _Cost(training_s + done.seconds * share, size * share, done.peak_bytes)
+        point = point.with_value("train.epochs", min(epochs, resolved.training.epochs))
+    return replace(task, root=root, limit=clips, point=point)

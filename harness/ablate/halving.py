@@ -1,12 +1,13 @@
 """Successive halving: all settings are trained shortly, the better half longer, the best quarter in full.
 
 Source: K. Jamieson and A. Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization,
-AISTATS 2016. A setting that is given up keeps the outcome of its longest training, and says so.
+AISTATS 2016. A setting that is given up has no score: one after a short training stands beside none after a long one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,26 @@ SHARES = (0.25, 0.5, 1.0)
 """Of the epochs, one share a round."""
 
 
+@dataclass(frozen=True)
+class GivenUp:
+    """A point that was not trained in full, because its setting was in the worse half."""
+
+    share: float
+    """Of the epochs, after which it was given up."""
+    folder: Path
+    """Archive of the short training."""
+
+    def __str__(self) -> str:
+        return f"given up after {self.share * 100:g} % of its training: in the worse half then"
+
+
+Outcome = PointResult | Problem | GivenUp
+
+
 def run_halving(
     sweep: Sweep, points: Sequence[Point], data: Path, root: Path, workers: int, device: str = "cpu"
-) -> dict[Point, PointResult | Problem]:
-    """Carry out a sweep by successive halving.
+) -> dict[Point, Outcome]:
+    """Carry out a sweep by successive halving; what no varied key reaches is run once, as always.
 
     Raises
     ------
@@ -41,8 +58,9 @@ def run_halving(
             expected="keys of video2rms or train",
             remedy="Leave --halving out.",
         )
-    outcomes: dict[Point, PointResult | Problem] = {}
-    alive = list(points)
+    outcomes: dict[Point, Outcome] = {}
+    constant = [point for point in points if not point.setting]
+    alive = [point for point in points if point.setting]
     for share in SHARES:
         shortened = {_shortened(sweep, point, share): point for point in alive}
         done = run_points(sweep, list(shortened), data, root, workers, device)
@@ -53,8 +71,12 @@ def run_halving(
         kept = _better_half(sweep, found)
         for point in alive:
             if point.setting not in kept:
-                outcomes[point] = _given_up(point, share, found[point])
+                outcome = found[point]
+                outcomes[point] = (
+                    GivenUp(share, outcome.folder) if isinstance(outcome, PointResult) else outcome
+                )
         alive = [point for point in alive if point.setting in kept]
+    outcomes.update(run_points(sweep, constant, data, root, workers, device))
     return {point: outcomes[point] for point in points}
 
 
@@ -83,14 +105,3 @@ def _better_half(sweep: Sweep, found: dict[Point, PointResult | Problem]) -> set
                     values.setdefault(point.setting, []).append(sign * record.value)
     ranked = sorted(values, key=lambda setting: float(np.mean(values[setting])))
     return set(ranked[: max(1, -(-len(ranked) // 2))])
-
-
-def _given_up(point: Point, share: float, outcome: PointResult | Problem) -> Problem:
-    if isinstance(outcome, Problem):
-        return outcome
-    return Problem(
-        what=f"given up after {share * 100:g} % of its training",
-        where=point.label,
-        found=f"its score was in the worse half ({outcome.folder.name})",
-        remedy="Leave --halving out to train it in full.",
-    )

@@ -13,7 +13,6 @@ from clapstick.harness.ablate.sweep import Point, Sweep, Value
 from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.problems import fail
 from clapstick.protocols.protocol import PromptRules, Protocol, find_protocol
-from clapstick.systems.registry import find_system
 from clapstick.systems.two_stage.train_video2rms import TRAININGS, Video2RMSTraining
 from clapstick.systems.two_stage.video2rms import CONFIGS, Video2RMSConfig
 
@@ -31,7 +30,7 @@ class Resolved:
     training: Video2RMSTraining
     protocol: Protocol
     parameters: Mapping[str, Mapping[str, Value]]
-    """System -> parameter -> value."""
+    """System -> parameter -> value, the card's own included."""
     trains: bool
     """Whether a stage 1 of its own has to be trained."""
 
@@ -42,7 +41,8 @@ def check_keys(sweep: Sweep) -> None:
     Impossible values are left to `resolve`: they cost their own point only.
     """
     known = _known_keys(sweep)
-    for key in [*sweep.base, *sweep.grid, *sweep.tied]:
+    bundled = [key for choices in sweep.bundles.values() for keys in choices.values() for key in keys]
+    for key in [*sweep.base, *(key for key in sweep.grid if key not in sweep.bundles), *bundled, *sweep.tied]:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
             raise fail(
@@ -65,7 +65,7 @@ def resolve(sweep: Sweep, point: Point) -> Resolved:
     where = f"{sweep.name}, {point.label}"
     protocol = find_protocol(sweep.protocol)
     prompt = _changed(protocol.prompt, point.room("prompt"), where, PromptRules)
-    systems = {name: room for name in (sweep.system, *sweep.controls) if (room := point.room(name))}
+    systems = {name: {**sweep.find(name).card.parameters, **point.room(name)} for name in point.systems}
     return Resolved(
         config=_changed(CONFIGS[sweep.config], point.room("video2rms"), where, Video2RMSConfig),
         training=_changed(TRAININGS[sweep.config], point.room("train"), where, Video2RMSTraining),
@@ -82,7 +82,7 @@ def _known_keys(sweep: Sweep) -> set[str]:
         "prompt": list(PromptRules.model_fields),
     }
     for name in (sweep.system, *sweep.controls):
-        rooms[name] = list(find_system(name).card.parameters)
+        rooms[name] = list(sweep.find(name).card.parameters)
     return {f"{room}.{name}" for room, names in rooms.items() for name in names}
 
 

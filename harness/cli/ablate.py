@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clapstick.harness.cli.output import JsonOption, note, print_json, print_rows
+from clapstick.protocols.problems import fail
 
 if TYPE_CHECKING:
     from clapstick.harness.ablate.results import SweepResults
@@ -24,6 +27,10 @@ def ablate(
     out: Annotated[
         Path, typer.Option("--out", metavar="RUNS", help="Folder that sweeps share their points in.")
     ],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option("--grid", metavar="KEY=V1,V2", help="Only these values of a key of the sweep's grid."),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what it will cost, from a timed probe.")
     ] = False,
@@ -41,10 +48,11 @@ def ablate(
 
     Example: clapstick ablate bins --data synthetic-hits --out runs/ablations --plan
 
-    Shipped: bins, smoothing, onset-joint, prompt, guidance, steps.
+    Shipped: bins, smoothing, features, onset-joint, prompt, guidance, steps.
     Ends with 1 where a point failed; the others are in the table.
     """
-    from clapstick.harness.ablate.execute import forecast, run_points
+    from clapstick.harness.ablate.execute import run_points
+    from clapstick.harness.ablate.forecast import forecast
     from clapstick.harness.ablate.halving import run_halving
     from clapstick.harness.ablate.resolve import check_keys
     from clapstick.harness.ablate.results import collect
@@ -52,12 +60,12 @@ def ablate(
     from clapstick.harness.cli import EXIT_PARTIAL
     from clapstick.harness.workers import default_workers
 
-    wanted = find_sweep(sweep)
+    wanted = find_sweep(sweep).narrowed(_narrowing(grid or []))
     check_keys(wanted)
     points = list(points_of(wanted))
     count = workers or default_workers()
     if plan:
-        cost = forecast(wanted, points, data, out, count)
+        cost = forecast(wanted, points, data, out, count, device)
         rows = [
             {
                 "sweep": wanted.name,
@@ -70,8 +78,11 @@ def ablate(
         ]
         print_rows(rows, list(rows[0]), as_json=as_json)
         return
-    carry_out = run_halving if halving else run_points
-    outcomes = carry_out(wanted, points, data, out, count, device)
+    outcomes = (
+        run_halving(wanted, points, data, out, count, device)
+        if halving
+        else run_points(wanted, points, data, out, count, device)
+    )
     results = collect(wanted, outcomes)
     page = write_results(results, out / wanted.name)
     if as_json:
@@ -79,31 +90,60 @@ def ablate(
             {
                 "page": str(page),
                 "table": _records(results),
-                "choice": results.choice.text if results.choice else None,
+                "choice": asdict(results.choice) if results.choice else None,
+                "quantisation": [asdict(row) for row in results.quantisation],
                 "failures": [{"point": name, "problem": str(problem)} for name, problem in results.failures],
             }
         )
     else:
-        shown = results.table[results.table.score == wanted.choose]
-        rows = [
-            {
-                "setting": r.setting,
-                "system": r.system,
-                "mean": None if r.reason else f"{r.mean:.4g}",
-                "95 % interval": None if r.reason else f"{r.low:.4g} to {r.high:.4g}",
-                "seeds": r.seeds,
-                "why not": r.reason,
-            }
-            for r in shown.itertuples()
-        ]
-        print_rows(rows, list(rows[0]), as_json=False, title=wanted.choose)
-        if results.choice:
-            typer.echo(results.choice.text)
+        _print_choice(results)
         typer.echo(str(page))
     for name, problem in results.failures:
         note(f"clapstick: {name}: {problem}")
     if results.failures:
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _narrowing(given: Sequence[str]) -> dict[str, list[str]]:
+    """Read ``key=value,value`` from the command line."""
+    narrowing: dict[str, list[str]] = {}
+    for text in given:
+        key, equals, values = text.partition("=")
+        if not equals or not values:
+            raise fail("--grid is not understood", text, expected="KEY=V1,V2", remedy="Name a key and values.")
+        narrowing[key.strip()] = [value.strip() for value in values.split(",")]
+    return narrowing
+
+
+def _print_choice(results: SweepResults) -> None:
+    """Print the deciding score of every row, the discretised reference's closed form, and the verdict."""
+    shown = results.table[results.table.score == results.sweep.choose]
+    rows = [
+        {
+            "setting": r.setting,
+            "system": r.system,
+            "mean": None if r.reason else f"{r.mean:.4g}",
+            "95 % interval": None if r.reason else f"{r.low:.4g} to {r.high:.4g}",
+            "seeds": r.seeds,
+            "published": None if r.published != r.published else r.published,
+            "why not": r.reason,
+        }
+        for r in shown.itertuples()
+    ]
+    print_rows(rows, list(rows[0]), as_json=False, title=results.sweep.choose)
+    if results.quantisation:
+        closed = [
+            {
+                "bins": row.bins or "continuous",
+                "closed form": f"{row.expected:.5f}",
+                "measured": f"{row.measured:.5f}",
+                "acc@1": row.accuracy,
+            }
+            for row in results.quantisation
+        ]
+        print_rows(closed, list(closed[0]), as_json=False, title="discretised reference, e-l1:video2rms")
+    if results.choice:
+        typer.echo(results.choice.text)
 
 
 def write_results(results: SweepResults, folder: Path) -> Path:
@@ -113,7 +153,7 @@ def write_results(results: SweepResults, folder: Path) -> Path:
 
     sweep, choice = results.sweep, results.choice
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "table.csv", results.table.drop(columns=["seconds"]).to_csv(index=False))
+    write_text(folder / "table.csv", results.table.drop(columns=["train_s", "generate_s"]).to_csv(index=False))
     write_json(folder / "table.json", {"sweep": sweep.model_dump(mode="json"), "rows": _records(results)})
     tests = choice.against_best if choice else ()
     return write_sweep_page(

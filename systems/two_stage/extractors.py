@@ -18,6 +18,11 @@ BN_INCEPTION = "bn-inception"
 RAFT = "raft-large"
 
 
+def extractor_weights(config: Video2RMSConfig) -> tuple[str, ...]:
+    """Return the names of the checkpoint files that a configuration's extractor reads."""
+    return (BN_INCEPTION, RAFT) if config.features == "bn-inception" else ()
+
+
 def make_extractor(config: Video2RMSConfig, weights: Mapping[str, Path], device: str = "cpu") -> Extractor:
     """Build the extractor of a configuration.
 
@@ -36,7 +41,7 @@ def make_extractor(config: Video2RMSConfig, weights: Mapping[str, Path], device:
     if config.features == "block-motion":
         return BlockMotion()
     if config.features == "bn-inception":
-        for name in (BN_INCEPTION, RAFT):
+        for name in extractor_weights(config):
             if name not in weights:
                 raise fail(
                     "weights are missing",

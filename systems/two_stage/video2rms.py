@@ -16,6 +16,9 @@ from clapstick.systems.two_stage.checkpoints import load_strictly, read_checkpoi
 from clapstick.systems.two_stage.shared_batch_norm import SharedBatchNorm1d
 
 Codec = Literal["floored-mu-law", "mu-law", "librosa-mu-law"]
+Inputs = Literal["rgb-and-flow", "rgb", "flow"]
+RGB_DIMS = {"bn-inception": 1024, "tc-clip": 512, "block-motion": 88}
+"""How many numbers of a feature row, the first ones, tell what a picture shows; the others tell motion."""
 
 
 class Video2RMSConfig(BaseModel):
@@ -26,6 +29,8 @@ class Video2RMSConfig(BaseModel):
     name: str
     features: Literal["bn-inception", "tc-clip", "block-motion"]
     """Which extractor makes the rows."""
+    inputs: Inputs = "rgb-and-flow"
+    """Which part of the rows the network is told: appearance, motion, or both."""
     fps: float = 30.0
     window_frames: int = Field(ge=2)
     """Feature rows of a window."""
@@ -38,6 +43,7 @@ class Video2RMSConfig(BaseModel):
     sample_rate: int = 16_000
     """Rate in Hz of the sound that the RMS curve describes."""
     feature_dim: int
+    """Numbers of a whole row, whatever part of it is used."""
     channels: int
     """Width of the convolutions."""
     convolutions: int = 3
@@ -67,6 +73,13 @@ class Video2RMSConfig(BaseModel):
     def window_s(self) -> float:
         """Length of a window in seconds."""
         return self.window_frames / self.fps
+
+    @property
+    def input_columns(self) -> slice:
+        """Which numbers of a feature row the network is told."""
+        rgb = RGB_DIMS[self.features]
+        columns = {"rgb": slice(0, rgb), "flow": slice(rgb, self.feature_dim)}
+        return columns.get(self.inputs, slice(0, self.feature_dim))
 
     @property
     def rms_rate(self) -> float:
@@ -183,7 +196,7 @@ class Video2RMS(nn.Module):
             raise ValueError(
                 f"features must have shape (batch, {expected[0]}, {expected[1]}), found {tuple(features.shape)}"
             )
-        output: Video2RMSOutput = self.encoder(features)
+        output: Video2RMSOutput = self.encoder(features[..., self.config.input_columns])
         return output
 
 
@@ -202,8 +215,9 @@ class _Encoder(nn.Module):
         super().__init__()
         self.config = config
         blocks = []
+        columns = config.input_columns
         for index in range(config.convolutions):
-            width = config.feature_dim if index == 0 else config.channels
+            width = columns.stop - columns.start if index == 0 else config.channels
             layers: list[nn.Module] = [
                 _ConvNorm(width, config.channels, config.kernel_size),
                 SharedBatchNorm1d(config.channels),

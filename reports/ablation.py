@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clapstick.protocols.archive import write_text
 from clapstick.reports.figures.svg import Figure
-from clapstick.reports.figures.sweep import SweepLine, SweepValue, cost_figure, setting_figure
+from clapstick.reports.figures.sweep import (
+    Axes,
+    CostAxis,
+    SweepLine,
+    SweepValue,
+    cost_figure,
+    setting_figure,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,14 +29,22 @@ class SweepPage:
     title: str
     question: str
     paper: str
+    paper_says: str
     system: str
     choose: str
+    prefer: str
     verdict: str
     seeds: Sequence[int]
+    axes: Sequence[tuple[str, str]]
+    """(column of the table, what people call it) of every varied key; the first runs along the figures."""
+    figures: Sequence[tuple[str, str, Sequence[str]]]
+    """(title, score, systems); empty: one a score, of all systems."""
     table: pd.DataFrame
-    """Columns setting, system, score, metric, direction, mean, low, high, seeds, clips, reason, published,
-    published_in, seconds, parameters."""
+    """Columns setting, one a varied key, system, score, metric, unit, direction, mean, low, high, seeds, clips,
+    reason, published, published_in, train_s, generate_s, parameters."""
     against_best: Sequence[dict[str, object]]
+    closed_form: Sequence[dict[str, str]]
+    """The discretised reference beside its closed form."""
     failures: Sequence[tuple[str, str]]
     notes: Sequence[str] = ()
 
@@ -58,36 +73,89 @@ def write_sweep_page(page: SweepPage, out: Path) -> Path:
 
 
 def sweep_figures(page: SweepPage) -> list[Figure]:
-    """Draw every score over the settings, and the deciding score against cost."""
-    figures: list[Figure | None] = []
-    labels = list(dict.fromkeys(page.table.setting))
-    for score in dict.fromkeys(page.table.score):
-        of_score = page.table[page.table.score == score]
-        lines = [_line(of_score, system, page.system) for system in dict.fromkeys(of_score.system)]
-        title, direction = f"{of_score.metric.iloc[0]} ({score.partition(':')[2]})", of_score.direction.iloc[0]
-        name = score.replace(":", "-")
-        figures.append(setting_figure(name, title, direction, labels, [line for line in lines if line.values]))
-        if score == page.choose:
-            varied = _line(of_score, page.system, page.system)
-            figures.append(cost_figure(f"{name}-cost", title, direction, varied) if varied.values else None)
+    """Draw the figures that the sweep asks for, and the deciding score against cost."""
+    scores = list(dict.fromkeys(page.table.score))
+    systems = list(dict.fromkeys(page.table.system))
+    orders = page.figures or [(_title(page.table, score), score, systems) for score in scores]
+    figures = [
+        _setting_figure(page, f"{number}-{score.replace(':', '-')}", title, score, rows)
+        for number, (title, score, rows) in enumerate(orders, 1)
+    ]
+    figures.append(_cost_figure(page))
     return [figure for figure in figures if figure is not None]
 
 
-def _line(of_score: pd.DataFrame, system: str, varied: str) -> SweepLine:
-    rows = of_score[(of_score.system == system) & of_score["mean"].notna()]
-    values = tuple(
+def _title(table: pd.DataFrame, score: str) -> str:
+    return f"{table[table.score == score].metric.iloc[0]} ({score.partition(':')[2]})"
+
+
+def _axes(page: SweepPage, title: str, score: str) -> Axes:
+    first = page.table[page.table.score == score].iloc[0]
+    key, along = page.axes[0]
+    labels = page.table[key].dropna().astype(str)
+    return Axes(title, str(first.unit or ""), str(first.direction), along, tuple(dict.fromkeys(labels)))
+
+
+def _setting_figure(
+    page: SweepPage, name: str, title: str, score: str, systems: Sequence[str]
+) -> Figure | None:
+    rows = page.table[(page.table.score == score) & page.table["mean"].notna()]
+    moving: list[SweepLine] = []
+    constant: list[SweepLine] = []
+    for system in systems:
+        of_system = rows[rows.system == system]
+        still = of_system[of_system[page.axes[0][0]].isna()]
+        if len(still):
+            constant.append(SweepLine(system, False, _values(still, page.axes[0][0])))
+        moving += _lines(of_system.drop(still.index), page, system, systems)
+    return setting_figure(name, _axes(page, title, score), moving, constant)
+
+
+def _lines(of_system: pd.DataFrame, page: SweepPage, system: str, systems: Sequence[str]) -> list[SweepLine]:
+    """Return one line a combination of the keys that do not run along the figure."""
+    along, *others = page.axes
+    varied = system == page.system or len(systems) == 1 or system == systems[0]
+    names = [", ".join(f"{title} {row[key]}" for key, title in others) for row in of_system.to_dict("records")]
+    lines = []
+    for name in dict.fromkeys(names):
+        chosen = of_system[[other == name for other in names]]
+        shown = ", ".join(part for part in (system if len(systems) > 1 or not name else "", name) if part)
+        lines.append(SweepLine(shown, varied, _values(chosen, along[0])))
+    return lines
+
+
+def _values(rows: pd.DataFrame, key: str) -> tuple[SweepValue, ...]:
+    return tuple(
         SweepValue(
-            label=str(row["setting"]),
+            label=str(row[key]),
             mean=float(row["mean"]),
             low=float(row["low"]),
             high=float(row["high"]),
             published=_number(row["published"]),
-            seconds=_number(row["seconds"]),
-            parameters=None if (count := _number(row["parameters"])) is None else int(count),
         )
         for row in rows.to_dict("records")
     )
-    return SweepLine(system, system == varied, values)
+
+
+def _cost_figure(page: SweepPage) -> Figure | None:
+    table = page.table
+    rows = table[(table.score == page.choose) & (table.system == page.system) & table["mean"].notna()]
+    costs = [
+        CostAxis(words, tuple(float(value) for value in rows[column]))
+        for column, words in (
+            ("train_s", "processor s to train"),
+            ("generate_s", "s to make a clip"),
+            ("parameters", "weights of stage 1"),
+        )
+        if len(rows) and rows[column].notna().all()
+    ]
+    values = [
+        replace(value, label=", ".join(str(row[key]) for key, _ in page.axes))
+        for value, row in zip(_values(rows, page.axes[0][0]), rows.to_dict("records"), strict=True)
+    ]
+    axes = _axes(page, _title(table, page.choose), page.choose)
+    name = f"{page.choose.replace(':', '-')}-cost"
+    return cost_figure(name, axes, SweepLine(page.system, True, tuple(values)), costs)
 
 
 def _number(value: Any) -> float | None:

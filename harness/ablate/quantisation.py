@@ -71,9 +71,7 @@ def expected_error(mean_rms: float, bins: int, rms_min: float = RMS_MIN) -> floa
     return (mean_rms + 1 / mu) * (np.expm1(log_q) / log_q - 1)
 
 
-def quantisation_rows(
-    table: pd.DataFrame, archives: Mapping[Point, RunArchive]
-) -> tuple[QuantisationRow, ...]:
+def quantisation_rows(table: pd.DataFrame, archives: Mapping[Point, RunArchive]) -> tuple[QuantisationRow, ...]:
     """Return one row a number of bins where a sweep varies those of the discretised reference; else none."""
     rows = []
     seen: set[int] = set()

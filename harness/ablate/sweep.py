@@ -178,7 +178,9 @@ class Sweep(BaseModel):
         """
         kept = dict(self.grid)
         for key, wanted in grid.items():
-            names = {name: value for value in self.grid.get(key, ()) for name in (str(value), self.word(key, value))}
+            names = {
+                name: value for value in self.grid.get(key, ()) for name in (str(value), self.word(key, value))
+            }
             unknown = [name for name in wanted if name not in names]
             if key not in self.grid or unknown:
                 raise fail(
@@ -191,6 +193,25 @@ class Sweep(BaseModel):
             chosen = {repr(names[name]) for name in wanted}
             kept[key] = tuple(value for value in self.grid[key] if repr(value) in chosen)
         return self.model_copy(update={"grid": kept})
+
+    def with_base(self, changes: Mapping[str, Value]) -> Sweep:
+        """Return the same sweep with other values of keys that it does not vary.
+
+        Raises
+        ------
+        ClapstickError
+            If the sweep varies one of them.
+        """
+        for key in changes:
+            if key in self.varied_keys:
+                raise fail(
+                    "the sweep varies this key itself",
+                    self.name,
+                    found=key,
+                    expected="a key that is the same in all settings",
+                    remedy="Narrow it with --grid.",
+                )
+        return self.model_copy(update={"base": self.base | dict(changes)})
 
 
 EVERY_SETTING = "every setting"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,10 @@ def ablate(
     halving: Annotated[
         bool, typer.Option("--halving", help="Train all settings shortly, go on with the better half, twice.")
     ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key that the sweep does not vary; may be repeated."),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Points side by side; as many as cores and memory allow where left out."),
@@ -60,7 +65,7 @@ def ablate(
     from clapstick.harness.cli import EXIT_PARTIAL
     from clapstick.harness.workers import default_workers
 
-    wanted = find_sweep(sweep).narrowed(_narrowing(grid or []))
+    wanted = find_sweep(sweep).narrowed(_narrowing(grid or [])).with_base(_changes(changes or []))
     check_keys(wanted)
     points = list(points_of(wanted))
     count = workers or default_workers()
@@ -106,13 +111,27 @@ def ablate(
 
 def _narrowing(given: Sequence[str]) -> dict[str, list[str]]:
     """Read ``key=value,value`` from the command line."""
-    narrowing: dict[str, list[str]] = {}
+    pairs = [_split("--grid", text, "KEY=V1,V2") for text in given]
+    return {key: [value.strip() for value in values.split(",")] for key, values in pairs}
+
+
+def _changes(given: Sequence[str]) -> dict[str, str | int | float | bool]:
+    """Read ``key=value`` from the command line; the value as TOML has it, else as text."""
+    changes: dict[str, str | int | float | bool] = {}
     for text in given:
-        key, equals, values = text.partition("=")
-        if not equals or not values:
-            raise fail("--grid is not understood", text, expected="KEY=V1,V2", remedy="Name a key and values.")
-        narrowing[key.strip()] = [value.strip() for value in values.split(",")]
-    return narrowing
+        key, value = _split("--set", text, "KEY=VALUE")
+        try:
+            changes[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key] = value
+    return changes
+
+
+def _split(option: str, text: str, form: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key.strip() and equals and value.strip()):
+        raise fail(f"{option} is not understood", text, expected=form, remedy="Name a key and a value.")
+    return key.strip(), value.strip()
 
 
 def _print_choice(results: SweepResults) -> None:
@@ -153,18 +172,22 @@ def write_results(results: SweepResults, folder: Path) -> Path:
 
     sweep, choice = results.sweep, results.choice
     folder.mkdir(parents=True, exist_ok=True)
+    # Seconds differ from one machine and one hour to the next: the CSV holds what comes out the same again.
     write_text(folder / "table.csv", results.table.drop(columns=["train_s", "generate_s"]).to_csv(index=False))
     write_json(folder / "table.json", {"sweep": sweep.model_dump(mode="json"), "rows": _records(results)})
-    tests = choice.against_best if choice else ()
     return write_sweep_page(
         SweepPage(
             title=sweep.title,
             question=sweep.question,
             paper=sweep.paper,
+            paper_says=sweep.paper_says,
             system=sweep.system,
             choose=sweep.choose,
+            prefer=sweep.prefer,
             verdict=choice.text if choice else "No choice: fewer than two settings worked under every seed.",
             seeds=sweep.seeds,
+            axes=[(key, sweep.axis(key)) for key in sweep.grid],
+            figures=[(order.title, order.score, order.systems) for order in sweep.figures],
             table=results.table,
             against_best=[
                 {
@@ -174,7 +197,16 @@ def write_results(results: SweepResults, folder: Path) -> Path:
                     "interval": f"{test.low:.3g} to {test.high:.3g}",
                     "verdict": "worse" if test.worse else "not told apart",
                 }
-                for test in tests
+                for test in (choice.against_best if choice else ())
+            ],
+            closed_form=[
+                {
+                    "bins": str(row.bins or "continuous"),
+                    "expected": f"{row.expected:.5f}",
+                    "measured": f"{row.measured:.5f}",
+                    "accuracy": "" if row.accuracy is None else f"{row.accuracy:g}",
+                }
+                for row in results.quantisation
             ],
             failures=[(name, str(problem)) for name, problem in results.failures],
             notes=sweep.notes,

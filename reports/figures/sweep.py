@@ -12,10 +12,18 @@ from clapstick.reports.figures.svg import Figure, Scale, drawing, element, label
 WIDTH = 560
 _LEFT = 64
 _RIGHT = 20
-_TOP = 44
+_TOP = 24
 _PLOT = 210
+_LEGEND_ROW = 18
 _ROTATE_ABOVE = 9
+"""Characters of a label under the axis, from which labels are turned."""
 _ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
+_DIRECTION_WORDS = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "none": "neither end is better",
+}
+_DASHES = ("", "6 4", "2 3", "8 3 2 3")
 
 
 @dataclass(frozen=True)
@@ -23,146 +31,264 @@ class SweepValue:
     """One setting's score."""
 
     label: str
+    """Value of the key along the axis."""
     mean: float
     low: float
     high: float
     published: float | None = None
-    seconds: float | None = None
-    parameters: int | None = None
+    """What a paper prints for it."""
 
 
 @dataclass(frozen=True)
 class SweepLine:
-    """One system's values over the settings, in the order of the grid."""
+    """Scores of one row over the axis."""
 
-    system: str
+    name: str
     varied: bool
     """Whether it is the system that the sweep varies; the others are controls."""
     values: tuple[SweepValue, ...]
 
 
+@dataclass(frozen=True)
+class Axes:
+    """What a figure of a sweep has along and up."""
+
+    title: str
+    unit: str
+    direction: str
+    along: str
+    """What is varied."""
+    labels: tuple[str, ...]
+    """Its values, in the order of the grid."""
+
+    @property
+    def words(self) -> str:
+        """Title with an arrow towards better."""
+        return f"{self.title} {_ARROWS[self.direction]}".strip()
+
+
 def setting_figure(
-    name: str, title: str, direction: str, labels: Sequence[str], lines: Sequence[SweepLine]
+    name: str, axes: Axes, lines: Sequence[SweepLine], constant: Sequence[SweepLine] = ()
 ) -> Figure | None:
-    """Draw a score over the settings, with intervals over seeds and clips; None where there is no value."""
-    numbers = [
-        n for line in lines for v in line.values for n in (v.mean, v.low, v.high, v.published) if n is not None
-    ]
+    """Draw a score over the settings, with intervals over seeds and clips; None where there is no value.
+
+    Parameters
+    ----------
+    lines : sequence of SweepLine
+        Rows that the settings reach.
+    constant : sequence of SweepLine
+        Rows that they do not: one value each, drawn across the whole width.
+    """
+    drawn = [*lines, *constant]
+    numbers = [n for line in drawn for value in line.values for n in (value.mean, value.low, value.high)]
     if not numbers:
         return None
-    bottom = _TOP + _PLOT
-    across = Scale(-0.5, len(labels) - 0.5, _LEFT, WIDTH - _RIGHT)
-    up = scale_for(numbers, bottom, _TOP)
-    parts = [text(0, 14, f"{title} {_ARROWS[direction]}".strip(), font_weight=600), *_vertical_axis(up)]
-    parts += _labels(labels, across, bottom)
-    offset = 10.0 / max(1, len(lines))
+    top = _TOP + _LEGEND_ROW * (1 + _legend_rows(drawn))
+    bottom = top + _PLOT
+    across = Scale(-0.5, len(axes.labels) - 0.5, _LEFT, WIDTH - _RIGHT)
+    up = scale_for(numbers, bottom, top)
+    parts = [text(0, 14, axes.words, font_weight=600), *_vertical_axis(up, axes.unit)]
+    parts += _legend(drawn, len(lines))
+    for line in constant:
+        parts += _band(line, up)
+    step = min(12.0, 60.0 / max(1, len(lines)))
     for index, line in enumerate(lines):
-        parts += _line(line, labels, across, up, (index - (len(lines) - 1) / 2) * offset)
-    parts += _legend(lines)
-    low_words = {"lower": "lower is better", "higher": "higher is better", "none": "neither end is better"}[
-        direction
-    ]
-    caption = (
-        f"{title} over the settings ({low_words}); bars are 95 % intervals over seeds and clips. "
-        "Hollow squares are controls, diamonds are numbers printed in the paper, which used other data."
-    )
-    height = bottom + (90 if _long(labels) else 44)
-    return Figure(name, drawing(WIDTH, height, f"{title} over {len(labels)} settings", *parts), caption)
+        parts += _line(line, index, axes.labels, across, up, (index - (len(lines) - 1) / 2) * step)
+    parts += _labels(axes.labels, across, bottom)
+    height = bottom + (78 if _long(axes.labels) else 44)
+    parts.append(text(WIDTH - _RIGHT, height - 6, axes.along, "dim", text_anchor="end", font_size=11))
+    words = f"{axes.title} over {len(axes.labels)} values of {axes.along}"
+    return Figure(name, drawing(WIDTH, height, words, *parts), _caption(axes, lines, constant))
 
 
-def cost_figure(name: str, title: str, direction: str, line: SweepLine) -> Figure | None:
-    """Draw quality against time and against size side by side; None where costs are not known."""
-    axes = [
-        ("seconds a point", [(v.seconds, v) for v in line.values if v.seconds is not None]),
-        ("weights of stage 1", [(float(v.parameters), v) for v in line.values if v.parameters is not None]),
+def _caption(axes: Axes, lines: Sequence[SweepLine], constant: Sequence[SweepLine]) -> str:
+    sentences = [
+        f"{axes.title} ({_DIRECTION_WORDS[axes.direction]}); bars are 95 % intervals over seeds and clips."
+        if all(value.low < value.high for line in lines for value in line.values)
+        else f"{axes.title} ({_DIRECTION_WORDS[axes.direction]}); bars are 95 % intervals over seeds and clips, "
+        "where there is more than one value to take them from."
     ]
-    axes = [(words, points) for words, points in axes if points]
-    if not axes:
+    if any(not line.varied for line in lines):
+        sentences.append("Squares are controls.")
+    if constant:
+        sentences.append("The band does not depend on the setting.")
+    printed = [
+        f"{value.label}: {value.published:g}"
+        for line in lines
+        for value in line.values
+        if value.published is not None
+    ]
+    if printed:
+        sentences.append(f"The paper prints, from other data, {'; '.join(dict.fromkeys(printed))}.")
+    return " ".join(sentences)
+
+
+@dataclass(frozen=True)
+class CostAxis:
+    """One way to pay for quality."""
+
+    words: str
+    costs: tuple[float, ...]
+    """One a value of the line."""
+
+
+def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis]) -> Figure | None:
+    """Draw quality against time and against size side by side; None where no cost differs between settings."""
+    costs = [cost for cost in costs if len(set(cost.costs)) > 1]
+    if not costs:
         return None
-    bottom = _TOP + _PLOT
-    up = scale_for([n for v in line.values for n in (v.low, v.high)], bottom, _TOP)
-    gap = 40.0
-    panel = (WIDTH - _LEFT - _RIGHT - gap * (len(axes) - 1)) / len(axes)
-    parts = [text(0, 14, f"{title} {_ARROWS[direction]} against cost", font_weight=600), *_vertical_axis(up)]
-    for index, (words, points) in enumerate(axes):
+    top = _TOP + 10
+    bottom = top + _PLOT
+    up = scale_for([n for value in line.values for n in (value.low, value.high)], bottom, top)
+    gap = 28.0
+    panel = (WIDTH - _LEFT - _RIGHT - gap * (len(costs) - 1)) / len(costs)
+    parts = [text(0, 14, f"{axes.words} against cost", font_weight=600), *_vertical_axis(up, axes.unit)]
+    for index, cost in enumerate(costs):
         start = _LEFT + index * (panel + gap)
-        along = scale_for([x for x, _ in points], start, start + panel, margin=0.12)
-        parts.append(text(start + panel / 2, bottom + 36, words, "dim", text_anchor="middle", font_size=11))
-        for tick in along.ticks(4):
+        along = scale_for(cost.costs, start, start + panel, margin=0.14)
+        parts.append(
+            text(start + panel / 2, bottom + 36, cost.words, "dim", text_anchor="middle", font_size=11)
+        )
+        for tick in along.ticks(3):
             parts.append(
-                text(along(tick), bottom + 16, label_for(tick), "dim", text_anchor="middle", font_size=11)
+                text(along(tick), bottom + 16, _short(tick), "dim", text_anchor="middle", font_size=11)
             )
-        for x, value in points:
-            parts += _mark(along(x), value, up, varied=True)
-            parts.append(
-                text(along(x) + 7, up(value.mean) - 6, value.label.rpartition("=")[2], "dim", font_size=10)
-            )
-    caption = f"{title} against what a point costs: mean wall seconds, and the size of the trained network."
-    return Figure(name, drawing(WIDTH, bottom + 46, f"{title} against cost", *parts), caption)
+        for x, value in zip(cost.costs, line.values, strict=True):
+            parts += _mark(along(x), value, up, 0, varied=True)
+            parts.append(text(along(x) + 7, up(value.mean) - 6, value.label, "dim", font_size=10))
+    caption = (
+        f"{axes.title} against what a setting costs; each mark is labelled with its {axes.along}. "
+        "Processor seconds of the whole training, wall seconds to make one clip, weights of the trained network."
+    )
+    return Figure(name, drawing(WIDTH, bottom + 46, f"{axes.title} against cost", *parts), caption)
 
 
-def _vertical_axis(up: Scale) -> list[Markup]:
+def _short(value: float) -> str:
+    """Return a tick label; thousands and millions as k and M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g} {letter}"
+    return label_for(value)
+
+
+def _vertical_axis(up: Scale, unit: str) -> list[Markup]:
     parts = []
     for tick in up.ticks():
         parts.append(element("line", "grid", x1=_LEFT, x2=WIDTH - _RIGHT, y1=up(tick), y2=up(tick)))
         parts.append(text(_LEFT - 8, up(tick) + 4, label_for(tick), "dim", text_anchor="end", font_size=11))
+    if unit:
+        middle = (up.start + up.end) / 2
+        parts.append(
+            text(
+                12,
+                middle,
+                unit,
+                "dim",
+                text_anchor="middle",
+                font_size=11,
+                transform=f"rotate(-90 12 {middle:.1f})",
+            )
+        )
     return parts
 
 
 def _long(labels: Sequence[str]) -> bool:
-    return max(len(label) for label in labels) > _ROTATE_ABOVE
+    return len(labels) > 4 and max(len(label) for label in labels) > _ROTATE_ABOVE
 
 
 def _labels(labels: Sequence[str], across: Scale, bottom: float) -> list[Markup]:
-    if not _long(labels):
-        return [
-            text(across(i), bottom + 18, label, "dim", text_anchor="middle", font_size=11)
-            for i, label in enumerate(labels)
-        ]
-    return [
-        text(
-            across(i),
-            bottom + 16,
-            label,
-            "dim",
-            text_anchor="end",
-            font_size=10,
-            transform=f"rotate(-30 {across(i):.1f} {bottom + 16:.1f})",
-        )
-        for i, label in enumerate(labels)
-    ]
-
-
-def _line(line: SweepLine, labels: Sequence[str], across: Scale, up: Scale, offset: float) -> list[Markup]:
-    places = [(across(labels.index(value.label)) + offset, value) for value in line.values]
-    path = "L".join(f"{x:.2f},{up(value.mean):.2f}" for x, value in places)
-    parts = [element("path", "mark-line" if line.varied else "control-line", d=f"M{path}", stroke_width=1.2)]
-    for x, value in places:
-        parts += _mark(x, value, up, varied=line.varied)
-        if value.published is not None:
-            y = up(value.published)
-            d = f"M{x:.1f},{y - 5:.1f}l5,5l-5,5l-5,-5z"
-            parts.append(element("path", "hollow", d=d, stroke_width=1.4))
+    turned = _long(labels)
+    parts = []
+    for index, label in enumerate(labels):
+        x, y = across(index), bottom + 18
+        attributes: dict[str, object] = {"text_anchor": "middle", "font_size": 11}
+        if turned:
+            attributes = {"text_anchor": "end", "font_size": 10, "transform": f"rotate(-30 {x:.1f} {y:.1f})"}
+        parts.append(text(x, y, label, "dim", **attributes))
     return parts
 
 
-def _mark(x: float, value: SweepValue, up: Scale, *, varied: bool) -> list[Markup]:
+def _band(line: SweepLine, up: Scale) -> list[Markup]:
+    """Draw a row that does not depend on the setting: its interval as a band, its mean as a dashed line."""
+    parts = []
+    for value in line.values:
+        parts.append(
+            element(
+                "rect",
+                "ghost",
+                x=_LEFT,
+                y=up(value.high),
+                width=WIDTH - _RIGHT - _LEFT,
+                height=max(0.5, up(value.low) - up(value.high)),
+                fill_opacity="0.35",
+            )
+        )
+        y = up(value.mean)
+        d = f"M{_LEFT},{y:.2f}H{WIDTH - _RIGHT}"
+        parts.append(element("path", "control-line", d=d, stroke_width=1.5, stroke_dasharray="6 4"))
+    return parts
+
+
+def _line(
+    line: SweepLine, index: int, labels: Sequence[str], across: Scale, up: Scale, offset: float
+) -> list[Markup]:
+    places = [(across(labels.index(value.label)) + offset, value) for value in line.values]
+    path = "L".join(f"{x:.2f},{up(value.mean):.2f}" for x, value in places)
+    style = "mark-line" if line.varied else "control-line"
+    dash = {"stroke_dasharray": _DASHES[index % len(_DASHES)]} if _DASHES[index % len(_DASHES)] else {}
+    parts = [element("path", style, d=f"M{path}", stroke_width=1.2, **dash)]
+    for x, value in places:
+        parts += _mark(x, value, up, index, varied=line.varied)
+    return parts
+
+
+def _mark(x: float, value: SweepValue, up: Scale, index: int, *, varied: bool) -> list[Markup]:
     style = "mark-line" if varied else "control-line"
     bar = element("path", style, d=f"M{x:.2f},{up(value.low):.2f}V{up(value.high):.2f}", stroke_width=2)
-    y = up(value.mean)
-    if varied:
-        return [bar, element("circle", "mark", cx=x, cy=y, r=4.5)]
-    return [bar, element("rect", "control", x=x - 4, y=y - 4, width=8, height=8, stroke_width=1.5)]
+    return [bar, _shape(x, up(value.mean), index, varied=varied)]
 
 
-def _legend(lines: Sequence[SweepLine]) -> list[Markup]:
-    parts = []
-    x = float(_LEFT)
+def _shape(x: float, y: float, index: int, *, varied: bool) -> Markup:
+    """Return a mark: controls are hollow squares; lines of the varied system differ in shape and filling."""
+    if not varied:
+        return element("rect", "control", x=x - 4, y=y - 4, width=8, height=8, stroke_width=1.5)
+    if index % 4 == 0:
+        return element("circle", "mark", cx=x, cy=y, r=4.5)
+    if index % 4 == 1:
+        return element("circle", "hollow", cx=x, cy=y, r=4.5, stroke_width=1.6)
+    style = "mark" if index % 4 == 2 else "hollow"
+    return element("path", style, d=f"M{x:.2f},{y - 5.5:.2f}l5,9h-10z", stroke_width=1.6)
+
+
+def _legend_width(line: SweepLine) -> float:
+    return 38 + 6.6 * len(line.name)
+
+
+def _legend_places(lines: Sequence[SweepLine]) -> list[tuple[float, int]]:
+    """Return the place and row of each legend entry, broken where a row is full."""
+    places = []
+    x, row = float(_LEFT), 0
     for line in lines:
-        if line.varied:
-            parts.append(element("circle", "mark", cx=x + 4, cy=28.0, r=4.0))
+        if x > _LEFT and x + _legend_width(line) > WIDTH:
+            x, row = float(_LEFT), row + 1
+        places.append((x, row))
+        x += _legend_width(line)
+    return places
+
+
+def _legend_rows(lines: Sequence[SweepLine]) -> int:
+    return _legend_places(lines)[-1][1]
+
+
+def _legend(lines: Sequence[SweepLine], moving: int) -> list[Markup]:
+    """Name every line; from number `moving` on they are bands."""
+    parts = []
+    for index, (line, (x, row)) in enumerate(zip(lines, _legend_places(lines), strict=True)):
+        y = 30.0 + _LEGEND_ROW * row
+        if index >= moving:
+            d = f"M{x - 4:.1f},{y:.1f}h16"
+            parts.append(element("path", "control-line", d=d, stroke_width=1.5, stroke_dasharray="6 4"))
         else:
-            parts.append(element("rect", "control", x=x, y=24.0, width=8, height=8, stroke_width=1.5))
-        parts.append(text(x + 14, 32, line.system, "dim", font_size=11))
-        x += 34 + 6.6 * len(line.system)
+            parts.append(_shape(x + 4, y, index, varied=line.varied))
+        parts.append(text(x + 16, y + 4, line.name, "dim", font_size=11))
     return parts

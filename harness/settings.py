@@ -25,6 +25,7 @@ class RunSettings:
     seed: int = 0
     limit: int | None = None
     workers: int = 1
+    """Processes; 0 computes in this one."""
     device: str = "cpu"
     parameters: Mapping[str, Mapping[str, ParameterValue]] = field(default_factory=dict)
     """System name -> parameter -> value, over the card's."""

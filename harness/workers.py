@@ -57,7 +57,7 @@ def run_tasks(
     name_of : callable
         Names a task in problems.
     workers : int
-        Number of processes, 1 or more.
+        Number of processes; 0 computes here, for tasks that are already in a process of their own.
     initializer, initargs
         Called once in each worker.
 
@@ -66,6 +66,9 @@ def run_tasks(
     StorageError
         If a task could not write: the disk is full or not writable.
     """
+    if workers == 0:
+        yield from _run_here(function, tasks, initializer, initargs)
+        return
     pending = list(tasks)
     for attempt_alone in (False, True):
         finished = 0
@@ -94,6 +97,21 @@ def run_tasks(
                 remedy="Try fewer --workers; if it dies alone, the fault is in the system or the file.",
             ),
         )
+
+
+def _run_here(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    initializer: Callable[..., None] | None,
+    initargs: tuple[object, ...],
+) -> Iterator[tuple[Task, Result | Problem]]:
+    if initializer is not None and tasks:
+        initializer(*initargs)
+    for task in tasks:
+        outcome = _guarded(function, task)
+        if isinstance(outcome, StorageError):
+            raise outcome
+        yield task, outcome
 
 
 def _run_pool(
@@ -152,7 +170,7 @@ def _start_worker(initializer: Callable[..., None] | None, initargs: tuple[Any, 
 
 
 def _end_with_parent() -> None:
-    """End this worker when its parent is gone: a killed command must not go on writing behind the next one's back."""
+    """End this worker when its parent is gone: a killed command must not go on writing behind the next one."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -218,7 +218,7 @@ def _other_material(clip: Clip, clips: Sequence[Clip], rng: np.random.Generator)
 
 
 def _one_of(others: Sequence[Clip], clip: Clip, rng: np.random.Generator) -> Excerpt | None:
-    """Draw the whole reference of a clip of another recording; None where nothing is known of the clip itself."""
+    """Draw the whole reference of a clip of another recording; None where the clip itself has no material."""
     usable = sorted(
         (other for other in others if other.source != clip.source and other.reference is not None),
         key=lambda other: other.id,
@@ -315,7 +315,7 @@ AUDIO_POLICIES: dict[str, AudioPolicy] = {
         ),
         AudioPolicy(
             "other-material",
-            "The whole reference of a clip of another material from another recording, drawn at random: a wrong prompt.",
+            "The whole reference of a clip of another material, drawn at random: a wrong prompt.",
             "Clapstick",
             _other_material,
         ),

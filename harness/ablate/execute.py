@@ -158,7 +158,7 @@ def _run_point(task: PointTask) -> PointResult:
             out=folder,
             seed=task.point.seed,
             limit=task.limit,
-            workers=1,
+            workers=0,
             device=task.device,
             parameters=parameters,
         )

@@ -1,7 +1,7 @@
 """Successive halving: all settings are trained shortly, the better half longer, the best quarter in full.
 
 Source: K. Jamieson and A. Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization,
-AISTATS 2016. A setting that is given up has no score: one after a short training stands beside none after a long one.
+AISTATS 2016. A setting that is given up has no score: none after a short training may stand beside one in full.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ With N classes, mu = N - 1 and the lowest edge r0 = 0.01, the edges are equally 
 
     q = (N / (1 + mu r0)) ** (1 / mu)
 
-A class stands for its upper edge. An amplitude r that lies a share u of its class (in mu-law space) above the lower
-edge is therefore rounded up by ``(r + 1 / mu) (q ** (1 - u) - 1)``. Where u is spread evenly, whatever r is, the mean
-of ``q ** (1 - u)`` is ``(q - 1) / ln q``, and the expected error is::
+A class stands for its upper edge. An amplitude r that lies a share u of its class (in mu-law space) above the
+lower edge is therefore rounded up by ``(r + 1 / mu) (q ** (1 - u) - 1)``. Where u is spread evenly, whatever r
+is, the mean of ``q ** (1 - u)`` is ``(q - 1) / ln q``, and the expected error is::
 
     E-L1 = (mean r + 1 / mu) ((q - 1) / ln q - 1)      about  ln(q) / 2 (mean r + 1 / mu)
 

@@ -21,7 +21,7 @@ Setting = tuple[tuple[str, Value], ...]
 
 
 class PaperRow(BaseModel):
-    """A row of a published table that stands beside one setting; its numbers are those of `published_results`."""
+    """A row of a published table that stands beside one setting, with the numbers of `published_results`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -103,10 +103,8 @@ def setting_figure(
 
 def _caption(axes: Axes, lines: Sequence[SweepLine], constant: Sequence[SweepLine]) -> str:
     sentences = [
-        f"{axes.title} ({_DIRECTION_WORDS[axes.direction]}); bars are 95 % intervals over seeds and clips."
-        if all(value.low < value.high for line in lines for value in line.values)
-        else f"{axes.title} ({_DIRECTION_WORDS[axes.direction]}); bars are 95 % intervals over seeds and clips, "
-        "where there is more than one value to take them from."
+        f"{axes.title} ({_DIRECTION_WORDS[axes.direction]}).",
+        "Bars are 95 % intervals over seeds and clips; of scores of whole sets, the range over seeds.",
     ]
     if any(not line.varied for line in lines):
         sentences.append("Squares are controls.")
@@ -158,7 +156,7 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
             parts.append(text(along(x) + 7, up(value.mean) - 6, value.label, "dim", font_size=10))
     caption = (
         f"{axes.title} against what a setting costs; each mark is labelled with its {axes.along}. "
-        "Processor seconds of the whole training, wall seconds to make one clip, weights of the trained network."
+        "Processor seconds of a whole training, wall seconds to make a clip, weights of the trained network."
     )
     return Figure(name, drawing(WIDTH, bottom + 46, f"{axes.title} against cost", *parts), caption)
 

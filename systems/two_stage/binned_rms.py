@@ -25,8 +25,8 @@ class BinnedRMS:
     ----------
     stage_two : TinyDiffusion
     bins : int, optional
-        mu-law classes that the curve is rounded to, each decoded to its bin's upper edge; 0 leaves the curve as it
-        is, None leaves stage 2 without any.
+        mu-law classes that the curve is rounded to, each decoded to its bin's upper edge; 0 leaves the curve as
+        it is, None leaves stage 2 without any.
     """
 
     def __init__(self, stage_two: TinyDiffusion, bins: int | None) -> None:

@@ -4,13 +4,20 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow test-newest lint bench docs lock wheel clean help
+.PHONY: quickstart ablations test test-slow test-newest lint bench docs lock wheel clean help
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 quickstart: $(INSTALLED)  ## Run the embedded benchmark to runs/quickstart/report/index.html.
 	$(BIN)/clapstick quickstart --out runs/quickstart
+
+ablations: $(INSTALLED)  ## Sweep bins and label smoothing on small synthetic data: runs/ablations/*/index.html.
+	test -d runs/ablations/data || $(BIN)/clapstick data synth --out runs/ablations/data --videos 72 --duration 4
+	$(BIN)/clapstick ablate bins --data runs/ablations/data --out runs/ablations \
+	  --grid video2rms.classes=16,64,256,continuous --set rms2sound-tiny.steps=5 --set no-rms.steps=5
+	$(BIN)/clapstick ablate smoothing --data runs/ablations/data --out runs/ablations \
+	  --grid train.smoothing_width=0,2,5,15
 
 test: lint  ## Lint, check types and imports, run the tests.
 	$(BIN)/pytest -n auto --dist loadfile -m "not slow and not benchmark" -q

@@ -141,6 +141,20 @@ def test_same_material_comes_from_another_recording() -> None:
     assert "no audio prompt" in made[3].warnings[0]
 
 
+def test_other_material_is_never_the_clips_own() -> None:
+    clips = (
+        clip("a_0", material="wood"),
+        clip("b_0", material="wood"),
+        clip("c_0", material="metal"),
+        clip("d_0", material=None),
+    )
+    for seed in range(20):
+        made = prompted(*clips, audio="other-material", seed=seed)
+        assert made[0].prompt.path == made[1].prompt.path == Path("c_0.wav")
+        assert made[2].prompt.path in {Path("a_0.wav"), Path("b_0.wav")}
+        assert made[3].prompt.kind == "none", "nothing is other than what is not known"
+
+
 def test_preceding_seconds_need_room_before_the_clip() -> None:
     late, early = prompted(clip("a_0"), clip("b_0", start_s=2.0, reference_start_s=2.0), audio="preceding-3s")
     assert (late.prompt.start_s, late.prompt.duration_s, late.prompt.video_start_s) == (7.0, 3.0, 7.0)

@@ -178,7 +178,7 @@ def _rows(page: SweepPage) -> list[dict[str, str]]:
                 "interval": "" if low is None or high is None else f"{low:.4g} to {high:.4g}",
                 "basis": str(row["reason"]) if mean is None else over,
                 "published": "" if published is None else f"{published:g}",
-                "published_in": str(row["published_in"] or ""),
+                "published_in": "" if published is None else str(row["published_in"]),
             }
         )
     return rows

@@ -138,11 +138,12 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
     top = _TOP + 10
     bottom = top + _PLOT
     up = scale_for([n for value in line.values for n in (value.low, value.high)], bottom, top)
-    gap = 28.0
+    gap = 34.0
     panel = (WIDTH - _LEFT - _RIGHT - gap * (len(costs) - 1)) / len(costs)
-    parts = [text(0, 14, f"{axes.words} against cost", font_weight=600), *_vertical_axis(up, axes.unit)]
+    parts = [text(0, 14, f"{axes.words} against cost", font_weight=600)]
     for index, cost in enumerate(costs):
         start = _LEFT + index * (panel + gap)
+        parts += _vertical_axis(up, "" if index else axes.unit, start, start + panel, labelled=index == 0)
         along = scale_for(cost.costs, start, start + panel, margin=0.14)
         parts.append(
             text(start + panel / 2, bottom + 36, cost.words, "dim", text_anchor="middle", font_size=11)
@@ -153,7 +154,10 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
             )
         for x, value in zip(cost.costs, line.values, strict=True):
             parts += _mark(along(x), value, up, 0, varied=True)
-            parts.append(text(along(x) + 7, up(value.mean) - 6, value.label, "dim", font_size=10))
+            late = along(x) > start + panel / 2
+            aside = {"text_anchor": "end"} if late else {}
+            x_of_words = along(x) + (-7 if late else 7)
+            parts.append(text(x_of_words, up(value.mean) - 6, value.label, "dim", font_size=10, **aside))
     caption = (
         f"{axes.title} against what a setting costs; each mark is labelled with its {axes.along}. "
         "Processor seconds of a whole training, wall seconds to make a clip, weights of the trained network."
@@ -169,11 +173,15 @@ def _short(value: float) -> str:
     return label_for(value)
 
 
-def _vertical_axis(up: Scale, unit: str) -> list[Markup]:
+def _vertical_axis(
+    up: Scale, unit: str, start: float = _LEFT, end: float = WIDTH - _RIGHT, *, labelled: bool = True
+) -> list[Markup]:
     parts = []
     for tick in up.ticks():
-        parts.append(element("line", "grid", x1=_LEFT, x2=WIDTH - _RIGHT, y1=up(tick), y2=up(tick)))
-        parts.append(text(_LEFT - 8, up(tick) + 4, label_for(tick), "dim", text_anchor="end", font_size=11))
+        parts.append(element("line", "grid", x1=start, x2=end, y1=up(tick), y2=up(tick)))
+        if labelled:
+            words = label_for(tick)
+            parts.append(text(start - 8, up(tick) + 4, words, "dim", text_anchor="end", font_size=11))
     if unit:
         middle = (up.start + up.end) / 2
         parts.append(

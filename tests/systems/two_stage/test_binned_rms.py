@@ -25,7 +25,7 @@ def request(amplitude: float) -> Request:
     samples = amplitude * np.where(np.arange(48_000) // 8 % 2, 1.0, -1.0)
     audio = Audio(samples.astype(np.float32)[:, None], 16_000)
     clip = Clip(id="clip", source="clip", video=Path("none.mp4"), duration_s=3.0)
-    return Request(clip, None, audio)
+    return Request(clip, audio, None)
 
 
 def condition(amplitude: float, bins: int) -> float:
@@ -52,14 +52,14 @@ def test_no_bins_leave_the_curve_as_it_is() -> None:
 def test_more_bins_come_closer() -> None:
     errors = [condition(0.3, bins) - 0.3 for bins in (4, 16, 64, 1024)]
     assert errors == sorted(errors, reverse=True)
-    assert all(0 <= error for error in errors)
+    assert all(error >= 0 for error in errors)
     assert condition(RMS_MIN, 64) in bin_edges(64)
 
 
 @pytest.mark.parametrize("given", [1, -3, 2.5, True, "all"])
 def test_impossible_bins_are_named(given: object) -> None:
     parameters = {**CARD.parameters, "rms_bins": given}
-    with pytest.raises(ClapstickError, match="impossible number of RMS bins, rms2sound-tiny"):
+    with pytest.raises(ClapstickError, match="rms2sound-tiny: impossible number of RMS bins; found"):
         build(Context((), lambda clip: Audio(np.zeros((1, 1), np.float32), 16_000), parameters, {}))
 
 

@@ -92,7 +92,7 @@ def _title(table: pd.DataFrame, score: str) -> str:
 def _axes(page: SweepPage, title: str, score: str) -> Axes:
     first = page.table[page.table.score == score].iloc[0]
     key, along = page.axes[0]
-    labels = page.table[key].dropna().astype(str)
+    labels = [str(value) for value in page.table[key].dropna().tolist()]
     return Axes(title, str(first.unit or ""), str(first.direction), along, tuple(dict.fromkeys(labels)))
 
 

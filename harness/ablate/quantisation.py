@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
+from math import expm1, log
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,7 +68,7 @@ def expected_error(mean_rms: float, bins: int, rms_min: float = RMS_MIN) -> floa
         return 0.0
     mu = bins - 1
     log_q = log(bins / (1 + mu * rms_min)) / mu
-    return (mean_rms + 1 / mu) * (np.expm1(log_q) / log_q - 1)
+    return (mean_rms + 1 / mu) * (expm1(log_q) / log_q - 1)
 
 
 def quantisation_rows(table: pd.DataFrame, archives: Mapping[Point, RunArchive]) -> tuple[QuantisationRow, ...]:

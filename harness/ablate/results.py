@@ -185,12 +185,13 @@ def _cost(
 ) -> dict[str, object]:
     """Return what one setting of a system costs: training, generation of a clip, size."""
     done = [found for point in points if isinstance(found := outcomes[point], PointResult)]
-    trains = [found for found in done if found.train_s is not None and system == sweep.system]
+    training = [found.train_s for found in done if found.train_s is not None and system == sweep.system]
+    sizes = [found.parameters for found in done if found.parameters is not None and system == sweep.system]
     generation = [s for point in points if (s := scores[point].generation_s(system)) is not None]
     return {
-        "train_s": round(float(np.mean([found.train_s for found in trains])), 2) if trains else None,
+        "train_s": round(float(np.mean(training)), 2) if training else None,
         "generate_s": round(float(np.mean(generation)), 4) if generation else None,
-        "parameters": trains[0].parameters if trains else None,
+        "parameters": sizes[0] if sizes else None,
     }
 
 

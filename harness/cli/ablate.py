@@ -136,18 +136,18 @@ def _split(option: str, text: str, form: str) -> tuple[str, str]:
 
 def _print_choice(results: SweepResults) -> None:
     """Print the deciding score of every row, the discretised reference's closed form, and the verdict."""
-    shown = results.table[results.table.score == results.sweep.choose]
+    shown = [row for row in _records(results) if row["score"] == results.sweep.choose]
     rows = [
         {
-            "setting": r.setting,
-            "system": r.system,
-            "mean": None if r.reason else f"{r.mean:.4g}",
-            "95 % interval": None if r.reason else f"{r.low:.4g} to {r.high:.4g}",
-            "seeds": r.seeds,
-            "published": None if r.published != r.published else r.published,
-            "why not": r.reason,
+            "setting": row["setting"],
+            "system": row["system"],
+            "mean": None if row["reason"] else f"{row['mean']:.4g}",
+            "95 % interval": None if row["reason"] else f"{row['low']:.4g} to {row['high']:.4g}",
+            "seeds": row["seeds"],
+            "published": row["published"],
+            "why not": row["reason"],
         }
-        for r in shown.itertuples()
+        for row in shown
     ]
     print_rows(rows, list(rows[0]), as_json=False, title=results.sweep.choose)
     if results.quantisation:

@@ -12,8 +12,9 @@ from clapstick.systems.base import Context, NativeOutput, Request
 from clapstick.systems.controls import classes_of
 from clapstick.systems.two_stage import tiny_diffusion
 from clapstick.systems.two_stage.envelope import Envelope
+from clapstick.systems.two_stage.sampling import Sampling, settings_of
 from clapstick.systems.two_stage.tiny_diffusion import TinyDiffusion
-from clapstick.systems.two_stage.video_foley import reference_curve, sampling_of
+from clapstick.systems.two_stage.video_foley import reference_curve
 
 NO_RMS = "none"
 
@@ -59,9 +60,6 @@ def build(context: Context) -> BinnedRMS:
             expected="2 or more, 0 for the curve as it is, or none for no RMS at all",
             remedy="Change rms2sound-tiny.rms_bins.",
         )
-    stage_two = tiny_diffusion.load_pair(
-        "none",
-        shaped=bool(context.parameters["shaped"]),
-        sampling=sampling_of({"eta": 0.0, **context.parameters}),
-    )
+    sampling = settings_of(Sampling, {"eta": 0.0, **context.parameters})
+    stage_two = tiny_diffusion.load_pair("none", shaped=bool(context.parameters["shaped"]), sampling=sampling)
     return BinnedRMS(stage_two, None if given == NO_RMS else int(given))

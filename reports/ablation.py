@@ -168,7 +168,9 @@ def _rows(page: SweepPage) -> list[dict[str, str]]:
     for row in page.table.to_dict("records"):
         mean, low, high, published = (_number(row[name]) for name in ("mean", "low", "high", "published"))
         convention = str(row["score"]).partition(":")[2]
-        over = f"{row['seeds']} seeds" + (f" × {row['clips']} clips" if row["clips"] else "")
+        over = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}" + (
+            f" × {row['clips']} clips" if row["clips"] else ""
+        )
         rows.append(
             {
                 "setting": str(row["setting"]),

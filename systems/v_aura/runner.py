@@ -18,7 +18,6 @@ def load(job):
     if job.device == "cpu":
         clapstick_trial.cuda_on_cpu()
     clapstick_trial.old_torchvision()
-    kit.stub_modules("torchvision.io._video_opt")  # readers of data sets import it; newer releases lack it
     job.enter_repository()
     if job.parameters["random_weights"]:
         return job, random_model(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -128,22 +129,42 @@ class TinyDiffusion:
 
 
 @cache
-def load_pair(envelopes: Source, *, shaped: bool = False, sampling: Sampling | None = None) -> TinyDiffusion:
-    """Load the weights that are part of the package."""
-    model = load_rms2sound(WEIGHTS / "rms2sound-tiny.safetensors")
-    return TinyDiffusion(load_tiny(), model, envelopes, shaped=shaped, sampling=sampling)
+def load_pair(
+    envelopes: Source,
+    *,
+    shaped: bool = False,
+    sampling: Sampling | None = None,
+    video2rms: Path = WEIGHTS / "video2rms-tiny.safetensors",
+    rms2sound: Path = WEIGHTS / "rms2sound-tiny.safetensors",
+) -> TinyDiffusion:
+    """Load both stages, those of the package where no others are named.
+
+    Raises
+    ------
+    ClapstickError
+        If a file cannot be read, or holds another network.
+    """
+    model = load_rms2sound(rms2sound)
+    return TinyDiffusion(load_tiny(video2rms), model, envelopes, shaped=shaped, sampling=sampling)
 
 
 def build(context: Context) -> TinyDiffusion:
-    """Build the system; the card's ``envelopes`` says where the envelope comes from.
+    """Build the system.
+
+    The card's ``envelopes`` says where the envelope comes from; ``video2rms`` and ``rms2sound`` name other
+    checkpoints that `clapstick train` wrote.
 
     Raises
     ------
     ClapstickError
         If a parameter has an impossible value; names it.
     """
-    shaped = bool(context.parameters.get("shaped", False))
-    return load_pair(source_of(context.parameters), shaped=shaped, sampling=_sampling_of(context))
+    parameters = context.parameters
+    trained = {
+        stage: Path(str(parameters[stage])) for stage in ("video2rms", "rms2sound") if parameters.get(stage)
+    }
+    shaped = bool(parameters.get("shaped", False))
+    return load_pair(source_of(parameters), shaped=shaped, sampling=_sampling_of(context), **trained)
 
 
 def _sampling_of(context: Context) -> Sampling | None:

@@ -19,6 +19,7 @@ from clapstick.metrics.rms import rms_curve
 from clapstick.protocols.archive import atomic
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import fail
+from clapstick.systems.two_stage.drawn_envelopes import with_drawn_envelope
 from clapstick.systems.two_stage.envelope import Envelope
 from clapstick.systems.two_stage.mel import HOP, SAMPLE_RATE, log_mel, rms_for_mel
 from clapstick.systems.two_stage.processes import require_finite, share_of
@@ -58,6 +59,8 @@ class RMS2SoundTraining(BaseModel):
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     save_every: int = Field(default=100, ge=1)
     validation_clips: int = Field(default=4, ge=0)
+    drawn_copies: int = Field(default=0, ge=0)
+    """Copies of every training sound whose envelope is drawn: swells and ramps beside the data's own strokes."""
     precision: str = "no"
 
 
@@ -114,8 +117,7 @@ def load_sounds(clips: Sequence[Clip], config: RMS2SoundConfig) -> list[Sound]:
         samples = reference_samples(clip, SAMPLE_RATE).astype(np.float32)
         samples = samples[: samples.size // HOP * HOP]
         if samples.size // HOP >= config.window_frames:
-            curve = rms_for_mel(samples.astype(np.float64)).astype(np.float32)
-            sounds.append(Sound(clip, samples, log_mel(torch.from_numpy(samples)[None])[0], curve))
+            sounds.append(_sound_of(clip, samples))
     if not sounds:
         raise fail(
             "every clip is shorter than a training window",
@@ -124,6 +126,21 @@ def load_sounds(clips: Sequence[Clip], config: RMS2SoundConfig) -> list[Sound]:
             remedy="Give longer recordings.",
         )
     return sounds
+
+
+def _sound_of(clip: Clip, samples: NDArray[np.float32]) -> Sound:
+    curve = rms_for_mel(samples.astype(np.float64)).astype(np.float32)
+    return Sound(clip, samples, log_mel(torch.from_numpy(samples)[None])[0], curve)
+
+
+def draw_copies(sounds: Sequence[Sound], copies: int, seed: int) -> list[Sound]:
+    """Give every sound so many other envelopes; silent sounds have no timbre to give them to and are left out."""
+    return [
+        _sound_of(sound.clip, with_drawn_envelope(sound.samples, np.random.default_rng([seed, copy, index])))
+        for copy in range(copies)
+        for index, sound in enumerate(sounds)
+        if sound.samples.any()
+    ]
 
 
 def words_of(clip: Clip, start_s: float = 0.0, end_s: float = float("inf")) -> list[str]:
@@ -195,7 +212,8 @@ def train_rms2sound(
     from torch.utils.tensorboard import SummaryWriter
 
     held = training.validation_clips if len(sounds) > 2 * training.validation_clips else 0
-    train, held_out = sounds[: len(sounds) - held], sounds[len(sounds) - held :]
+    train, held_out = list(sounds[: len(sounds) - held]), sounds[len(sounds) - held :]
+    train += draw_copies(train, training.drawn_copies, seed)
     null = torch.zeros(model.config.unet.prompt_dim) if null_prompt is None else null_prompt
     trainer = _Trainer(model, training, out, seed, prompt_of, null, device)
     started = time.monotonic()

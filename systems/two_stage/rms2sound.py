@@ -28,7 +28,7 @@ from clapstick.systems.two_stage.mel import (
 from clapstick.systems.two_stage.rms_controlnet import EnergyHint, RMSControlNet, RMSHint, controlled_unet
 from clapstick.systems.two_stage.sampling import Branch, Prediction, Sampling, draw
 from clapstick.systems.two_stage.stage_one_windows import smaller_batch, window_starts
-from clapstick.systems.two_stage.tiny_codec import GriffinLim, PatchCodec, TimbreEncoder, mu_law_control
+from clapstick.systems.two_stage.tiny_codec import GriffinLim, PatchCodec, TimbreEncoder, level_control
 
 MEL_RATE = SAMPLE_RATE / HOP
 _TINY_LATENT_BINS = 4
@@ -45,9 +45,9 @@ class RMS2SoundConfig(BaseModel):
     codec: Literal["audioldm-vae", "patches"] = "audioldm-vae"
     vocoder: Literal["hifi-gan", "griffin-lim"] = "hifi-gan"
     prompts: Literal["clap", "timbre"] = "clap"
-    control: Literal["rms", "mu-law-rms", "energy"] = "rms"
-    """What the hint is told: amplitudes, amplitudes through mu-law, or the mean log-mel, whose exponential is
-    the envelope then."""
+    control: Literal["rms", "level", "energy"] = "rms"
+    """What the hint is told: amplitudes, their level in decibels, or the mean log-mel, whose exponential is the
+    envelope then."""
     window_frames: int = Field(multiple_of=32)
     """Mel frames of a window; AudioLDM's U-Net halves a quarter of it three times."""
     fade_frames: int = Field(ge=0)
@@ -93,7 +93,7 @@ CONFIGS: Mapping[str, RMS2SoundConfig] = {
             codec="patches",
             vocoder="griffin-lim",
             prompts="timbre",
-            control="mu-law-rms",
+            control="level",
             window_frames=256,
             fade_frames=32,
             prediction="v_prediction",
@@ -150,8 +150,8 @@ class RMS2Sound(nn.Module):
         """Turn curves of shape (batch, window_frames) into what the hint takes."""
         if self.config.control == "rms":
             return curves[:, None, :, None]
-        if self.config.control == "mu-law-rms":
-            return mu_law_control(curves)[:, None, :, None]
+        if self.config.control == "level":
+            return level_control(curves)[:, None, :, None]
         return self.codec.encode(curves[:, :, None].expand(-1, -1, BINS).contiguous())
 
     def to_samples(self, latents: Tensor) -> Tensor:

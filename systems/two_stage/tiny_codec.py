@@ -15,7 +15,8 @@ PATCH_FRAMES, PATCH_BINS = 4, 16
 CHANNELS = 16
 LATENT_BINS = BINS // PATCH_BINS
 PROMPT_DIM = 16
-_GRIFFIN_LIM_ITERATIONS = 32
+_GRIFFIN_LIM_ITERATIONS = 16
+_LEVEL_RANGE_DB = 50.0
 
 
 class PatchCodec(nn.Module):
@@ -148,6 +149,10 @@ def _timbre(mels: Tensor) -> Tensor:
     return mean - mean.mean(dim=1, keepdim=True)
 
 
-def mu_law_control(curve: Tensor, mu: float = 63.0) -> Tensor:
-    """Compress RMS amplitudes for the hint: quiet frames stay visible beside loud ones."""
-    return torch.log1p(mu * curve.clamp_min(0)) / float(np.log1p(mu))
+def level_control(curve: Tensor) -> Tensor:
+    """Turn RMS amplitudes into levels for the hint: 0 at -50 dB and below, 1 at full scale.
+
+    Log-mels rise in a line with the level, so a small network finds the way from one to the other sooner than
+    from amplitudes.
+    """
+    return (1 + 20 * torch.log10(curve.clamp_min(1e-5)) / _LEVEL_RANGE_DB).clamp(0, 1)

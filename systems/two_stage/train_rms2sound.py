@@ -21,7 +21,7 @@ from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.drawn_envelopes import with_drawn_envelope
 from clapstick.systems.two_stage.envelope import Envelope
-from clapstick.systems.two_stage.mel import HOP, SAMPLE_RATE, log_mel, rms_for_mel
+from clapstick.systems.two_stage.mel import FRAMES_PER_LATENT, HOP, SAMPLE_RATE, log_mel, rms_for_mel
 from clapstick.systems.two_stage.processes import require_finite, share_of
 from clapstick.systems.two_stage.rms2sound import (
     MEL_RATE,
@@ -33,7 +33,7 @@ from clapstick.systems.two_stage.rms2sound import (
 )
 from clapstick.systems.two_stage.sampling import TRAINING_STEPS, Branch, make_scheduler
 from clapstick.systems.two_stage.stage_one_data import reference_samples
-from clapstick.systems.two_stage.tiny_codec import PatchCodec
+from clapstick.systems.two_stage.tiny_codec import PatchCodec, level_control
 
 CHECKPOINT = "rms2sound.safetensors"
 _STATE = "training-state.pt"
@@ -59,6 +59,8 @@ class RMS2SoundTraining(BaseModel):
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     save_every: int = Field(default=100, ge=1)
     validation_clips: int = Field(default=4, ge=0)
+    loudness_weight: float = Field(default=0.0, ge=0)
+    """How much more a frame at full scale counts in the loss than one at -50 dB; 0 counts all alike."""
     drawn_copies: int = Field(default=0, ge=0)
     """Copies of every training sound whose envelope is drawn: swells and ramps beside the data's own strokes."""
     precision: str = "no"
@@ -76,7 +78,13 @@ TRAININGS: Mapping[str, RMS2SoundTraining] = {
         precision="bf16",
     ),
     "tiny": RMS2SoundTraining(
-        base_steps=700, control_steps=500, batch_size=32, learning_rate=1e-3, ema_decay=0.99
+        base_steps=1600,
+        control_steps=2800,
+        batch_size=8,
+        learning_rate=1e-3,
+        ema_decay=0.995,
+        loudness_weight=4.0,
+        drawn_copies=1,
     ),
 }
 
@@ -388,7 +396,9 @@ class _Trainer:
         target = self._scheduler.get_velocity(latents, noise, steps) if velocity else noise
         with self._accelerator.autocast():
             predicted = self._predict(noisy, steps, prompts, control)
-        return nn.functional.mse_loss(predicted.float(), target)
+        error = nn.functional.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 3))
+        weight = 1 + self._training.loudness_weight * level_control(curves.to(device))
+        return (error * nn.functional.avg_pool1d(weight, FRAMES_PER_LATENT)).mean()
 
     def _copy_base(self) -> None:
         """Start the ControlNet from the U-Net that was just trained."""

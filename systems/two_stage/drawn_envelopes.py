@@ -1,4 +1,4 @@
-"""Training sounds with swells, ramps and steps that no hit has, so that stage 2 follows what a hand may draw."""
+"""Training sounds with swells and ramps that no hit has, so that stage 2 follows what a hand may draw."""
 
 from __future__ import annotations
 

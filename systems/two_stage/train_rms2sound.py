@@ -62,7 +62,7 @@ class RMS2SoundTraining(BaseModel):
     loudness_weight: float = Field(default=0.0, ge=0)
     """How much more a frame at full scale counts in the loss than one at -50 dB; 0 counts all alike."""
     drawn_copies: int = Field(default=0, ge=0)
-    """Copies of every training sound whose envelope is drawn: swells and ramps beside the data's own strokes."""
+    """Copies of every training sound with an envelope that is drawn: swells and ramps beside strokes."""
     precision: str = "no"
 
 
@@ -142,7 +142,7 @@ def _sound_of(clip: Clip, samples: NDArray[np.float32]) -> Sound:
 
 
 def draw_copies(sounds: Sequence[Sound], copies: int, seed: int) -> list[Sound]:
-    """Give every sound so many other envelopes; silent sounds have no timbre to give them to and are left out."""
+    """Give every sound so many other envelopes; silent sounds have no timbre and are left out."""
     return [
         _sound_of(sound.clip, with_drawn_envelope(sound.samples, np.random.default_rng([seed, copy, index])))
         for copy in range(copies)

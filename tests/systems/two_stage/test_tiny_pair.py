@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import librosa
@@ -45,8 +46,7 @@ def board(data: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     board["name"] = board.metric + ":" + board.convention
     chosen = ["e-l1:v2s", "envelope-correlation:rms", "onset-ap:clean", "onset-ap:annotations"]
     table = board[board.name.isin(chosen)]
-    print()
-    print(table[["system", "name", "value", "ci_low", "ci_high", "n"]].to_string(index=False))
+    _say(table[["system", "name", "value", "ci_low", "ci_high", "n"]].to_string(index=False))
     return table.set_index(["name", "system"]).value.unstack()
 
 
@@ -78,7 +78,7 @@ def test_hand_drawn_envelopes_are_followed(shape: str, text: str) -> None:
     )
     heard = rms_curve(made.audio.mono.astype(np.float64))
     followed = np.corrcoef(heard, asked)[0, 1]
-    print(f"\n{shape}, {text}: correlation {followed:.3f}, E-L1 {np.abs(heard - asked).mean():.4f}")
+    _say(f"{shape}, {text}: correlation {followed:.3f}, E-L1 {np.abs(heard - asked).mean():.4f}")
     assert followed >= 0.9
 
 
@@ -96,8 +96,12 @@ def test_the_right_prompt_sounds_more_like_the_reference_than_a_wrong_one(data: 
             heard.append(_timbre_distance(reference, made.audio.mono.astype(np.float64)))
         distances.append(heard)
     right, wrong = np.mean(distances, axis=0)
-    print(f"\ndistance of mean MFCCs to the reference: right prompt {right:.1f}, wrong prompt {wrong:.1f}")
+    _say(f"distance of mean MFCCs to the reference: right prompt {right:.1f}, wrong {wrong:.1f}")
     assert right < 0.9 * wrong
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"\n{text}\n")
 
 
 def _timbre_distance(reference: Samples, generated: Samples) -> float:

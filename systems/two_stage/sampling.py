@@ -36,6 +36,9 @@ class Sampling(BaseModel):
     guidance: float = Field(default=3.5, ge=0)
     guided: Literal["prompt", "prompt-and-control"] = "prompt"
     """What the null branch goes without. Video-Foley guides the prompt alone, ReWaS both."""
+    temperature: float = Field(default=1.0, ge=0, le=1)
+    """Factor on all noise that is drawn. Below 1, latents keep nearer to the middle of what the network thinks
+    possible: less variety, and less to spoil the envelope."""
     branches: Literal["together", "one-by-one"] = "together"
     """Whether the two branches of the guidance are one call of the network; the released code makes two calls,
     which takes half the memory and gives the same numbers but for rounding."""
@@ -103,12 +106,14 @@ def make_scheduler(sampling: Sampling, prediction: Prediction) -> Any:
 
 
 def guide(predict: Predict, sample: Tensor, timestep: Tensor, sampling: Sampling) -> Tensor:
-    """Return the guided prediction: null + guidance * (prompted - null).
+    """Return the guided prediction: null + guidance * (prompted - null); a guidance of 1 needs no null branch.
 
     Source: Video-Foley (Lee et al., 2024), equation 5.
     """
     null = Branch(prompted=False, controlled=sampling.guided == "prompt")
     full = Branch(prompted=True, controlled=True)
+    if sampling.guidance == 1:
+        return predict(sample, timestep, (full,))
     if sampling.branches == "together":
         without, told = predict(sample, timestep, (null, full)).chunk(2)
     else:
@@ -144,11 +149,11 @@ def draw(
     Tensor, shape (len(generators), *shape)
     """
     scheduler = make_scheduler(sampling, prediction)
-    sample = _noise(shape, generators, device) * scheduler.init_noise_sigma
+    sample = _noise(shape, sampling, generators, device) * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
         guided = guide(predict, sample, timestep.to(device), sampling)
         if sampling.solver == "ddim":
-            noise = _noise(shape, generators, device) if sampling.eta > 0 else None
+            noise = _noise(shape, sampling, generators, device) if sampling.eta > 0 else None
             sample = scheduler.step(
                 guided, timestep, sample, eta=sampling.eta, variance_noise=noise
             ).prev_sample
@@ -158,6 +163,8 @@ def draw(
     return drawn
 
 
-def _noise(shape: Sequence[int], generators: Sequence[torch.Generator], device: torch.device | str) -> Tensor:
+def _noise(
+    shape: Sequence[int], sampling: Sampling, generators: Sequence[torch.Generator], device: torch.device | str
+) -> Tensor:
     drawn = torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators])
-    return drawn.to(device)
+    return drawn.to(device) * sampling.temperature

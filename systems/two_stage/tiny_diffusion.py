@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import Tensor
 
 from clapstick.metrics.rms import HOP_SAMPLES, SAMPLE_RATE
@@ -27,7 +27,7 @@ from clapstick.systems.two_stage.rms2sound import (
     load_rms2sound,
     render,
 )
-from clapstick.systems.two_stage.sampling import Sampling
+from clapstick.systems.two_stage.sampling import Sampling, settings_of
 from clapstick.systems.two_stage.tiny import WEIGHTS, TwoStageTiny, load_tiny
 from clapstick.systems.two_stage.tiny_codec import PROMPT_DIM, TimbreEncoder
 
@@ -44,18 +44,10 @@ class TinyDiffusion:
         ``predicted`` from the picture, ``reference`` for what stage 2 can do at best, ``none`` for no control.
     shaped : bool
         Whether gains over time bring what the diffusion made to the envelope exactly.
-    sampling : Sampling, optional
-        How latents are drawn; the configuration's own way where None.
     """
 
     def __init__(
-        self,
-        stage_one: TwoStageTiny,
-        model: RMS2Sound,
-        envelopes: Source,
-        *,
-        shaped: bool = False,
-        sampling: Sampling | None = None,
+        self, stage_one: TwoStageTiny, model: RMS2Sound, envelopes: Source, *, shaped: bool = False
     ) -> None:
         if model.timbre is None:
             raise ValueError(f"configuration {model.config.name} has no timbre encoder")
@@ -64,7 +56,13 @@ class TinyDiffusion:
         self._timbre: TimbreEncoder = model.timbre
         self._envelopes = envelopes
         self._shaped = shaped
-        self._sampling = sampling
+        self._sampling = model.config.sampling
+
+    def sampled_as(self, sampling: Sampling) -> TinyDiffusion:
+        """Return the same system with another way of drawing latents."""
+        other = copy(self)
+        other._sampling = sampling
+        return other
 
     def generate(self, request: Request, rng: np.random.Generator) -> NativeOutput:
         """Make the sound of one clip."""
@@ -133,7 +131,6 @@ def load_pair(
     envelopes: Source,
     *,
     shaped: bool = False,
-    sampling: Sampling | None = None,
     video2rms: Path = WEIGHTS / "video2rms-tiny.safetensors",
     rms2sound: Path = WEIGHTS / "rms2sound-tiny.safetensors",
 ) -> TinyDiffusion:
@@ -145,7 +142,7 @@ def load_pair(
         If a file cannot be read, or holds another network.
     """
     model = load_rms2sound(rms2sound)
-    return TinyDiffusion(load_tiny(video2rms), model, envelopes, shaped=shaped, sampling=sampling)
+    return TinyDiffusion(load_tiny(video2rms), model, envelopes, shaped=shaped)
 
 
 def build(context: Context) -> TinyDiffusion:
@@ -163,24 +160,5 @@ def build(context: Context) -> TinyDiffusion:
     trained = {
         stage: Path(str(parameters[stage])) for stage in ("video2rms", "rms2sound") if parameters.get(stage)
     }
-    shaped = bool(parameters.get("shaped", False))
-    return load_pair(source_of(parameters), shaped=shaped, sampling=_sampling_of(context), **trained)
-
-
-def _sampling_of(context: Context) -> Sampling | None:
-    """Return how latents are drawn where the card has parameters for it."""
-    given = {
-        name: context.parameters[name] for name in ("solver", "steps", "guidance") if name in context.parameters
-    }
-    if not given:
-        return None
-    try:
-        return Sampling.model_validate({"eta": 0.0} | given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise fail(
-            f"impossible sampling: {first['msg']}",
-            str(first["loc"][0]),
-            found=first["input"],
-            remedy="Change the system's parameter.",
-        ) from error
+    pair = load_pair(source_of(parameters), shaped=bool(parameters.get("shaped", False)), **trained)
+    return pair.sampled_as(settings_of(Sampling, pair.model.config.sampling.model_dump() | dict(parameters)))

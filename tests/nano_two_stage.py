@@ -41,6 +41,7 @@ STAGE_TWO = STAGE_TWO_CONFIGS["tiny"].model_copy(
         "fade_frames": 16,
         "vocabulary": ("hit", "wood"),
         "sampling": Sampling(steps=3, eta=0.0, guidance=2.0),
+        "output_gain": "none",
     }
 )
 STAGE_TWO_TRAINING = RMS2SoundTraining(

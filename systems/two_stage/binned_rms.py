@@ -60,6 +60,6 @@ def build(context: Context) -> BinnedRMS:
             expected="2 or more, 0 for the curve as it is, or none for no RMS at all",
             remedy="Change rms2sound-tiny.rms_bins.",
         )
-    sampling = settings_of(Sampling, {"eta": 0.0, **context.parameters})
-    stage_two = tiny_diffusion.load_pair("none", shaped=bool(context.parameters["shaped"]), sampling=sampling)
-    return BinnedRMS(stage_two, None if given == NO_RMS else int(given))
+    pair = tiny_diffusion.load_pair("none", shaped=bool(context.parameters["shaped"]))
+    sampling = settings_of(Sampling, pair.model.config.sampling.model_dump() | dict(context.parameters))
+    return BinnedRMS(pair.sampled_as(sampling), None if given == NO_RMS else int(given))

@@ -1,4 +1,4 @@
-"""``two-stage-tiny``: a small Video2RMS, and a prompt's timbre shaped to the envelope that it predicts."""
+"""``two-stage-tiny-shaper``: a small Video2RMS, and a prompt's timbre shaped to the envelope it predicts."""
 
 from __future__ import annotations
 

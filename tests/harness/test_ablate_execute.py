@@ -33,7 +33,7 @@ def sweep(**changes) -> Sweep:
         "paper": "p",
         "paper_says": "s",
         "protocol": "synthetic-hits",
-        "system": "two-stage-tiny",
+        "system": "two-stage-tiny-shaper",
         "seeds": [0],
         "metrics": ["e-l1:video2rms", "acc-at-1:tolerance"],
         "choose": "e-l1:video2rms",
@@ -158,7 +158,7 @@ def test_a_killed_sweep_ends_with_the_same_table(trainable, tmp_path):
     toml.write_text(
         'name = "small"\ntitle = "t"\nquestion = "q"\npaper = "p"\npaper_says = "s"\n'
         'protocol = "synthetic-hits"\n'
-        'system = "two-stage-tiny"\ncontrols = ["disc-rms"]\nseeds = [0, 1]\nmetrics = ["e-l1:v2s"]\n'
+        'system = "two-stage-tiny-shaper"\ncontrols = ["disc-rms"]\nseeds = [0, 1]\nmetrics = ["e-l1:v2s"]\n'
         'choose = "e-l1:v2s"\n[base]\n"train.epochs" = 4\n"train.validate_every" = 1\n'
         '[grid]\n"video2rms.classes" = [16, 0]\n[tied]\n"disc-rms.bins" = "video2rms.classes"\n'
     )

@@ -17,7 +17,7 @@ SMALL = {
     "paper": "p",
     "paper_says": "says",
     "protocol": "synthetic-hits",
-    "system": "two-stage-tiny",
+    "system": "two-stage-tiny-shaper",
     "seeds": [0, 1],
     "metrics": ["e-l1:v2s"],
     "choose": "e-l1:v2s",
@@ -115,7 +115,7 @@ def test_table_two_of_fol_ai_stands_beside_the_features():
         r for r in score_requests(resolve(found, next(points_of(found))).protocol) if r.metric == "acc-at-5"
     )
     numbers = {
-        found.label(setting): published_number(found, setting, "two-stage-tiny", request)
+        found.label(setting): published_number(found, setting, "two-stage-tiny-shaper", request)
         for setting in found.settings()
     }
     assert numbers["features appearance"] == (0.340, "FOL-AI, Table II: FOL-AI video model, TC-CLIP RGB only")
@@ -134,7 +134,7 @@ def test_bundles_set_several_keys_at_once():
 def test_what_no_key_reaches_is_run_once_a_seed():
     found = sweep(controls=["disc-rms", "silence"], tied={"disc-rms.bins": "train.epochs"})
     points = list(points_of(found))
-    assert [point.systems for point in points if point.setting] == [("two-stage-tiny", "disc-rms")] * 8
+    assert [point.systems for point in points if point.setting] == [("two-stage-tiny-shaper", "disc-rms")] * 8
     last = points[8:]
     assert [(point.label, point.seed, point.systems) for point in last] == [
         ("every setting", 0, ("silence",)),

@@ -24,8 +24,9 @@ from clapstick.systems.two_stage.rms2sound import (
     load_rms2sound,
     render,
 )
-from clapstick.systems.two_stage.sampling import Branch, Sampling, draw
+from clapstick.systems.two_stage.sampling import Branch, Sampling, draw, guide
 from clapstick.systems.two_stage.stage_one_windows import window_starts
+from clapstick.systems.two_stage.tiny_codec import level_control
 from clapstick.systems.two_stage.train_rms2sound import (
     train_rms2sound,
 )
@@ -140,6 +141,44 @@ def test_a_latent_does_not_depend_on_its_batch() -> None:
     together = draw(predict, (2, 3), sampling, "epsilon", generators)
     alone = draw(predict, (2, 3), sampling, "epsilon", [torch.Generator().manual_seed(2)])
     torch.testing.assert_close(together[1], alone[0])
+
+
+def test_temperature_scales_what_a_linear_network_draws() -> None:
+    # Where the predicted noise is linear in the sample, every step is, and so is the latent in its noise.
+    def predict(sample: torch.Tensor, timestep: torch.Tensor, branches: Sequence[Branch]) -> torch.Tensor:
+        return torch.cat([sample * 0.1] * len(branches))
+
+    whole, quarter = (
+        draw(
+            predict,
+            (2, 3),
+            Sampling(steps=5, eta=1.0, temperature=temperature),
+            "epsilon",
+            [torch.Generator().manual_seed(1)],
+        )
+        for temperature in (1.0, 0.25)
+    )
+    torch.testing.assert_close(quarter, whole / 4)
+
+
+def test_guidance_of_one_asks_for_no_null_branch() -> None:
+    asked: list[int] = []
+
+    def predict(sample: torch.Tensor, timestep: torch.Tensor, branches: Sequence[Branch]) -> torch.Tensor:
+        asked.append(len(branches))
+        return torch.cat([sample * (2.0 if branch.prompted else 1.0) for branch in branches])
+
+    sample, timestep = torch.ones(1, 2, 3), torch.tensor(5)
+    assert torch.equal(guide(predict, sample, timestep, Sampling(guidance=1.0)), sample * 2)
+    # 1 + 3 * (2 - 1) = 4
+    assert torch.equal(guide(predict, sample, timestep, Sampling(guidance=3.0)), sample * 4)
+    assert asked == [1, 2]
+
+
+def test_levels_by_hand() -> None:
+    # -20 dB is 30 dB above the floor of -50 dB: 30 / 50; full scale is 1, and nothing lies below 0.
+    told = level_control(torch.tensor([0.1, 1.0, 2.0, 0.001, 0.0, -0.1]))
+    torch.testing.assert_close(told, torch.tensor([0.6, 1.0, 1.0, 0.0, 0.0, 0.0]))
 
 
 def test_windows_and_fades_by_hand() -> None:

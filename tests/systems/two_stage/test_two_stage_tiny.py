@@ -1,4 +1,4 @@
-"""The shipped two-stage-tiny on freshly made synthetic videos that it was not trained on."""
+"""The shipped two-stage-tiny-shaper on freshly made synthetic videos that it was not trained on."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_clips_without_motion_in_time_are_refused(system: TwoStageTiny, clip: Cl
 
 
 def test_card_and_interface(system: TwoStageTiny) -> None:
-    card = read_card(WEIGHTS.parent / "two-stage-tiny.toml", SystemCard)
-    assert card.name == "two-stage-tiny"
+    card = read_card(WEIGHTS.parent / "two-stage-tiny-shaper.toml", SystemCard)
+    assert card.name == "two-stage-tiny-shaper"
     assert not card.sees_reference
     assert isinstance(system, EnvelopeSystem)

@@ -189,8 +189,9 @@ def _frames(clip: Clip, frame_rate: float) -> NDArray[np.uint8]:
 
     info = probe(clip.video)
     times_s = clip.start_s + np.arange(round(clip.duration_s * frame_rate)) / frame_rate
-    size = {"height": info.height or _FRAME_HEIGHT, "width": info.width or _FRAME_HEIGHT}
-    return np.concatenate([resize_frames(frame[None]) for frame in frames_at(clip.video, times_s, **size)])
+    height, width = info.height or _FRAME_HEIGHT, info.width or _FRAME_HEIGHT
+    frames = frames_at(clip.video, times_s, height=height, width=width)
+    return np.concatenate([resize_frames(frame[None]) for frame in frames])
 
 
 def _embed_texts(clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, device: str) -> _OfClips:

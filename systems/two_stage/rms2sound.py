@@ -97,7 +97,7 @@ CONFIGS: Mapping[str, RMS2SoundConfig] = {
             window_frames=256,
             fade_frames=32,
             prediction="v_prediction",
-            sampling=Sampling(solver="dpm++", steps=12, eta=0.0, guidance=1.0, temperature=0.25),
+            sampling=Sampling(solver="dpm++", steps=12, eta=0.0, guidance=1.0, temperature=0.1),
             output_gain="match-rms",
         ),
     )

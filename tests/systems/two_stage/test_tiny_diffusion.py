@@ -17,8 +17,8 @@ from clapstick.systems.two_stage.envelope import Envelope, EnvelopeSystem
 from clapstick.systems.two_stage.tiny_diffusion import TinyDiffusion, load_pair
 
 DURATION_S = 2.56
-FOLLOWED = 0.85
-"""Correlation of asked and obtained envelope in one window; the slow test asks for more over 10 s."""
+FOLLOWED = 0.8
+"""Correlation of asked and obtained envelope. Rings of wood follow least; the slow test hears more prompts."""
 
 
 @pytest.fixture(scope="module")

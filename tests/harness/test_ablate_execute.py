@@ -89,11 +89,15 @@ def test_points_are_shared_by_content(carried_out, trainable):
     (point,) = points_of(other)
     (again,) = run_points(other, [point], trainable, root, workers=1).values()
     assert isinstance(again, PointResult)
-    assert again.folder != worked.folder, "other rows beside it: another archive"
-    assert again.train_s == worked.train_s, "the training is shared"
-    (once_more,) = run_points(other, [point], trainable, root, workers=1).values()
-    assert once_more.reused
-    assert once_more.folder == again.folder
+    assert again.reused
+    assert again.folder == worked.folder
+    scored_otherwise = sweep(grid={"video2rms.channels": [16]}, metrics=["e-l1:v2s"], choose="e-l1:v2s")
+    (point,) = points_of(scored_otherwise)
+    (other_scores,) = run_points(scored_otherwise, [point], trainable, root, workers=1).values()
+    assert isinstance(other_scores, PointResult)
+    assert other_scores.folder != worked.folder, "other scores: another archive"
+    assert other_scores.train_s == worked.train_s, "the training is shared"
+    assert len(list((root / "models").iterdir())) == 2, "that of the point that works, and the one too wide"
 
 
 def test_content_is_seed_settings_and_data(trainable, tmp_path):

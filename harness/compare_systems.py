@@ -1,4 +1,7 @@
-"""Paired comparisons and ranks of the competitors of a run. Controls bracket a metric; they are not ranked."""
+"""Paired comparisons and ranks of the competitors of a run.
+
+Controls bracket a metric, and what is given the reference sound shows what is possible: neither is ranked.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,11 @@ def compare_systems(
     tables: Tables,
 ) -> tuple[list[ComparisonRecord], list[RankRecord]]:
     """Compare every pair of competitors under every convention on the clips that all of them have."""
-    competitors = [name for name, card in run.systems.items() if card["role"] != "control"]
+    competitors = [
+        name
+        for name, card in run.systems.items()
+        if card["role"] != "control" and not card.get("sees_reference")
+    ]
     rules = run.protocol.statistics
     comparisons: list[ComparisonRecord] = []
     ranks: list[RankRecord] = []

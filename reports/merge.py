@@ -156,7 +156,7 @@ def _rank(
             continue
         systems: dict[str, dict[str, Statistics]] = {}
         for run, data in runs.items():
-            for system in data.competitors:
+            for system in data.ranked:
                 row = names[run, system.name]
                 if row not in systems:
                     systems[row] = read_statistics(data, system.name, metric_name, convention_name)

@@ -106,6 +106,11 @@ class RunData:
         return [system for system in self.systems if not system.is_control]
 
     @cached_property
+    def ranked(self) -> list[SystemFacts]:
+        """Competitors that are not given the reference sound."""
+        return [system for system in self.competitors if not system.sees_reference]
+
+    @cached_property
     def clip_values(self) -> dict[Pair, pd.DataFrame]:
         """(metric, convention) -> clips x systems of clip-level values; NaN where there is none.
 

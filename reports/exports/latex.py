@@ -106,7 +106,7 @@ def _caption(data: RunData, board: Leaderboard) -> str:
         f"{len(data.clips)} clips, {protocol.statistics.level * 100:g}\\,\\% intervals over source recordings "
         "in brackets.",
         "Bold: a paired test (Holm) tells it from every other system; a shared letter means a tie.",
-        "Controls are not ranked.",
+        "Controls and systems given the reference sound are not ranked.",
     ]
     if board.has_splits:
         parts.append(

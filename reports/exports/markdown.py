@@ -19,7 +19,8 @@ def markdown(data: RunData) -> str:
     lines = [f"## {_plain(data.run.protocol.title)}", ""]
     lines.append(
         f"{len(data.clips)} clips, {level} % intervals in brackets. **Bold**: a paired test (Holm) tells it "
-        "from every other system; =: tied for best. Controls are not ranked."
+        "from every other system; =: tied for best. Controls and systems given the reference sound are not "
+        "ranked."
     )
     heads = [f"{_plain(column_name(column))} {column.arrow}".strip() for column in board.columns]
     lines += ["", f"| System | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clapstick.harness.cli.output import JsonOption, note, print_json, print_rows
-from clapstick.protocols.problems import fail
 
 if TYPE_CHECKING:
     from clapstick.harness.ablate.results import SweepResults
@@ -128,6 +127,8 @@ def _changes(given: Sequence[str]) -> dict[str, str | int | float | bool]:
 
 
 def _split(option: str, text: str, form: str) -> tuple[str, str]:
+    from clapstick.protocols.problems import fail
+
     key, equals, value = text.partition("=")
     if not (key.strip() and equals and value.strip()):
         raise fail(f"{option} is not understood", text, expected=form, remedy="Name a key and a value.")

@@ -117,19 +117,17 @@ def test_text_tower(fixture: Any, clap_text: Callable[..., Any]) -> None:
 def test_audio_tower_with_fusion(
     fixture: Any, paths: dict[str, Path], waveform_of: Callable[[str], np.ndarray]
 ) -> None:
-    if "tiny_fusion" not in paths:
-        pytest.skip(f"{fixture.name} has no tower with fusion")
+    keys = [key for key in fixture.arrays if key.startswith("tiny_fusion.")]
+    assert bool(keys) == ("tiny_fusion" in paths)
+    if not keys:
+        return  # a fixture of this form may hold the other towers alone
     tower = load_embedder("laion-clap-fusion", {"laion-clap-630k-fusion": paths["tiny_fusion"]})
-    checked = 0
-    for key, wanted in fixture.arrays.items():
-        if key.startswith("tiny_fusion."):
-            name = "short" if ".short" in key else key.split(".")[1]
-            samples = waveform_of(fixture.facts["inputs"][name])
-            heard = samples if key.endswith("no_quantisation") else truncate_to_int16(samples)
-            (found,) = tower.embed_prepared([fusion_spectrograms(heard)])
-            assert np.linalg.norm(found["embedding"][0] - wanted) < TOLERANCE, key
-            checked += 1
-    assert checked >= 2
+    for key in keys:
+        name = "short" if ".short" in key else key.split(".")[1]
+        samples = waveform_of(fixture.facts["inputs"][name])
+        heard = samples if key.endswith("no_quantisation") else truncate_to_int16(samples)
+        (found,) = tower.embed_prepared([fusion_spectrograms(heard)])
+        assert np.linalg.norm(found["embedding"][0] - fixture.arrays[key]) < TOLERANCE, key
 
 
 def test_file_with_feature_fusion_is_for_its_own_embedder(paths: dict[str, Path]) -> None:

@@ -70,7 +70,7 @@ def forecast(
     seconds, disk, peak = 0.0, 0.0, 0
     probe_root = root.resolve() / "probe"
     for group in (varied, constant):
-        probes = list(dict.fromkeys((group[0], group[-1]))) if group else []
+        probes = [group[0], group[-1]] if len(group) > 1 else group
         costs = [_probe(task, probe_root) for task in probes]
         for cost in costs:
             seconds += cost.seconds * len(group) / len(costs)

@@ -11,13 +11,13 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from pydantic import Field
 
 from clapstick import metrics
 from clapstick.harness.weights import find_weights, weights_dir
+from clapstick.protocols.plugins import plugin_files
 from clapstick.protocols.problems import ClapstickError, fail
 from clapstick.systems.card import FoundProgram, ProgramCard, read_card
 from clapstick.systems.missing import missing_here
@@ -56,18 +56,7 @@ def adapters() -> Mapping[str, FoundAdapter]:
         If a card is not valid, two adapters share a name, or an entry point does not load; names the package.
     """
     paths = sorted((Path(metrics.__path__[0]) / "adapters").glob("*/*.toml"))
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        package_name = entry.dist.name if entry.dist else entry.value
-        try:
-            folder = Path(entry.load()())
-        except Exception as error:
-            raise fail(
-                "metric adapter plug-in does not load",
-                package_name,
-                found=f"{type(error).__name__}: {error}",
-                remedy=f"Mend or uninstall {package_name}.",
-            ) from error
-        paths += sorted(folder.glob("*.toml"))
+    paths += plugin_files(ENTRY_POINT_GROUP, "metric adapter")
     found: dict[str, FoundAdapter] = {}
     for path in paths:
         card = read_card(path, AdapterCard)

@@ -28,7 +28,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at Python, cores, memory, disk, GPU, programs, container engines, weights and data."""
+    """Look at Python, machine, programs, container engines, weights, metric adapters and data."""
     return [
         _python(),
         _memory(),
@@ -41,6 +41,7 @@ def examine() -> list[Check]:
         _engine("apptainer", "apptainer version", "see apptainer.org/docs"),
         _official_extra(),
         *_weights(),
+        *_adapters(),
         *_data(),
     ]
 
@@ -148,6 +149,18 @@ def _weights() -> list[Check]:
             checks.append(Check(f"weights {name}", "ok", str(find_weights(name))))
         except ClapstickError:
             checks.append(Check(f"weights {name}", "optional", "not here", f"clapstick weights fetch {name}"))
+    return checks
+
+
+def _adapters() -> list[Check]:
+    from clapstick.harness.adapters import adapter_options, adapters, lacks
+
+    checks = []
+    for name, found in adapters().items():
+        absent = lacks(found, adapter_options(found))
+        text = f"without {', '.join(absent)}" if absent else "ready"
+        remedy = f"clapstick adapters build {name}" if absent else ""
+        checks.append(Check(f"adapter {name}", "optional" if absent else "ok", text, remedy))
     return checks
 
 

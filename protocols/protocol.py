@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import tomllib
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clapstick.protocols.invalid import explain_invalid
+from clapstick.protocols.plugins import plugin_files
 from clapstick.protocols.problems import fail
 
 ENTRY_POINT_GROUP = "clapstick.protocols"
@@ -136,20 +136,8 @@ def built_in_protocols() -> dict[str, Path]:
     ClapstickError
         If an outside package's entry point does not load; names the package.
     """
-    found = {path.stem: path for path in sorted((Path(__file__).parent / "published").glob("*.toml"))}
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        package_name = entry.dist.name if entry.dist else entry.value
-        try:
-            folder = Path(entry.load()())
-        except Exception as error:
-            raise fail(
-                "protocol plug-in does not load",
-                package_name,
-                found=f"{type(error).__name__}: {error}",
-                remedy=f"Mend or uninstall {package_name}.",
-            ) from error
-        found.update({path.stem: path for path in sorted(folder.glob("*.toml"))})
-    return found
+    own = sorted((Path(__file__).parent / "published").glob("*.toml"))
+    return {path.stem: path for path in [*own, *plugin_files(ENTRY_POINT_GROUP, "protocol")]}
 
 
 def find_protocol(name_or_path: str) -> Protocol:

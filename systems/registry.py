@@ -8,10 +8,10 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
+from clapstick.protocols.plugins import plugin_files
 from clapstick.protocols.problems import fail
 from clapstick.systems.base import Context, System
 from clapstick.systems.card import FoundProgram, SystemCard, read_card
@@ -39,21 +39,8 @@ def built_in_systems() -> dict[str, FoundSystem]:
     """
     found: dict[str, FoundSystem] = {}
     root = Path(__file__).parent
-    for path in sorted(root.glob("*/*.toml")):
+    for path in [*sorted(root.glob("*/*.toml")), *plugin_files(ENTRY_POINT_GROUP, "system")]:
         _add(found, path)
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        package_name = entry.dist.name if entry.dist else entry.value
-        try:
-            folder = Path(entry.load()())
-        except Exception as error:
-            raise fail(
-                "system plug-in does not load",
-                package_name,
-                found=f"{type(error).__name__}: {error}",
-                remedy=f"Mend or uninstall {package_name}.",
-            ) from error
-        for path in sorted(folder.glob("*.toml")):
-            _add(found, path)
     return found
 
 

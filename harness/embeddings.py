@@ -28,10 +28,9 @@ from clapstick.metrics.embedders.base import Kind, PairEmbedder
 from clapstick.metrics.embedders.registry import embedder, embedders, load_embedder
 from clapstick.protocols.archive import ErrorRecord, RunArchive
 from clapstick.protocols.clips import Clip
-from clapstick.protocols.media import frames_at
+from clapstick.protocols.media import frames_at, shown_size
 from clapstick.protocols.problems import ClapstickError
 
-_FRAME_HEIGHT = 256
 _SOUNDS_A_STEP = 64
 
 
@@ -41,8 +40,8 @@ class Embedded:
 
     files: Mapping[tuple[str, str], EmbeddingFiles] = field(default_factory=dict)
     """(system, clip id) -> embedding files."""
-    weights: Mapping[str, str] = field(default_factory=dict)
-    """Embedder -> SHA-256 of its first checkpoint."""
+    weights: Mapping[ScoreRequest, Mapping[str, str]] = field(default_factory=dict)
+    """Score -> checkpoint -> SHA-256, for every checkpoint behind it."""
     reasons: Mapping[ScoreRequest, str] = field(default_factory=dict)
     """Scores that cannot be computed, with the reason."""
     errors: Sequence[ErrorRecord] = ()
@@ -100,8 +99,17 @@ def embed_run(
         except (NotComputableError, ClapstickError) as error:
             reasons |= {request: str(error) for request in requests if (one.kind, one.name) in _names(request)}
     files = {(system, clip.id): _files_of(found, system, clip.id) for system in systems for clip in clips}
-    hashes = {one.name: weights_sha256(next(iter(one.weights))) for one in needed if one.weights}
-    return Embedded(files, hashes, reasons, errors)
+    checkpoints = {(one.kind, one.name): list(one.weights) for one in needed}
+    weights = {
+        request: {
+            checkpoint: weights_sha256(checkpoint)
+            for embedder_of in _names(request)
+            for checkpoint in checkpoints[embedder_of]
+        }
+        for request in requests
+        if request not in reasons
+    }
+    return Embedded(files, weights, reasons, errors)
 
 
 def _names(request: ScoreRequest) -> list[tuple[Kind, str]]:
@@ -185,11 +193,9 @@ def _embed_videos(clips: Sequence[Clip], one: _Needed, cache: EmbeddingCache, de
 def _frames(clip: Clip, frame_rate: float) -> NDArray[np.uint8]:
     """Read a clip's frames with the short side at 256, resized by Pillow as video embedders take them."""
     from clapstick.metrics.embedders.i3d import resize_frames
-    from clapstick.protocols.media import probe
 
-    info = probe(clip.video)
     times_s = clip.start_s + np.arange(round(clip.duration_s * frame_rate)) / frame_rate
-    height, width = info.height or _FRAME_HEIGHT, info.width or _FRAME_HEIGHT
+    height, width = shown_size(clip.video)
     frames = frames_at(clip.video, times_s, height=height, width=width)
     return np.concatenate([resize_frames(frame[None]) for frame in frames])
 

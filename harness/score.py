@@ -81,7 +81,7 @@ def score_splits(
     clips: Sequence[Clip],
     requests: Sequence[ScoreRequest],
     tables: Tables,
-    weights: Mapping[str, str],
+    weights: Mapping[ScoreRequest, Mapping[str, str]],
 ) -> dict[str, list[ScoreRecord]]:
     """Score systems that were trained on some of the clips on those and on the others.
 
@@ -110,7 +110,7 @@ def _score(
     system: str,
     request: ScoreRequest,
     table: Table,
-    weights: Mapping[str, str],
+    weights: Mapping[ScoreRequest, Mapping[str, str]],
     reason: str | None,
 ) -> ScoreRecord:
     """Combine one system's statistics under one convention."""
@@ -148,7 +148,7 @@ def _score(
         n=len(statistics),
         direction=convention.direction or metric.direction,
         unit=metric.unit if convention.unit is None else convention.unit,
-        signature=signature_of(run, request, have, weights),
+        signature=signature_of(run, request, have, weights.get(request, {})),
         reason=reason,
         missing=missing,
         interval_method=method,

@@ -25,16 +25,10 @@ def signature_of(
     clips : sequence of Clip
         The clips behind the score; a hash of their ids goes in.
     weights : mapping
-        Embedder -> SHA-256 of its checkpoint, for the embedders of the whole run.
+        Checkpoint -> SHA-256, for every checkpoint behind the score.
     """
     _, convention = request.resolve()
     audio = run.protocol.audio
-    embedders = (
-        *convention.embedders,
-        *convention.video_embedders,
-        *convention.text_embedders,
-        *convention.pair_embedders,
-    )
     protocol: dict[str, Setting] = {
         "clips": clip_set(clips),
         "channels": audio.channels,
@@ -54,7 +48,7 @@ def signature_of(
             seed=run.protocol.statistics.seed,
             version=__version__,
             param={**protocol, **convention.parameters},
-            weights={name: weights[name][:16] for name in embedders if name in weights},
+            weights={name: sha256[:16] for name, sha256 in weights.items()},
             library={name: run.libraries[name] for name in _LIBRARIES if name in run.libraries},
         )
     )

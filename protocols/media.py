@@ -84,6 +84,24 @@ def probe(path: Path) -> MediaInfo:
         )
 
 
+def shown_size(path: Path) -> tuple[int, int]:
+    """Return height and width of the picture as it is shown: telephones film lying on their side.
+
+    `MediaInfo` holds the size as it is coded; how a picture is turned is only told by its first frame.
+
+    Raises
+    ------
+    ClapstickError
+        If the file cannot be decoded, has no video stream, or not one frame.
+    """
+    with _opened(path) as container:
+        stream = _require_pictures(container, path)
+        for _, frame in _decode_pictures(container, stream, 0.0, path):
+            turned = _quarter_turns(frame) % 2
+            return (frame.width, frame.height) if turned else (frame.height, frame.width)
+    raise fail("video has no frame", path, remedy=_ENCODE_AGAIN)
+
+
 def read_audio(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> Audio:
     """Decode a stretch of a file's sound, at its own rate and channels, on the file's presentation clock.
 
@@ -147,9 +165,7 @@ def frames_at(
     time_s = next(remaining, None)
     current: NDArray[np.uint8] | None = None
     with _opened(path) as container:
-        stream = _picture_stream(container)
-        if stream is None:
-            raise fail("no video stream", path, remedy="Give a file with pictures.")
+        stream = _require_pictures(container, path)
         end_s = 0.0
         for frame_s, frame in _decode_pictures(container, stream, time_s or 0.0, path):
             while time_s is not None and current is not None and frame_s > time_s + _HALF_TICK_S:
@@ -217,6 +233,13 @@ def _picture_stream(container: av.container.InputContainer) -> av.video.stream.V
     return None
 
 
+def _require_pictures(container: av.container.InputContainer, path: Path) -> av.video.stream.VideoStream:
+    stream = _picture_stream(container)
+    if stream is None:
+        raise fail("no video stream", path, remedy="Give a file with pictures.")
+    return stream
+
+
 def _stream_duration_s(stream: av.stream.Stream | None) -> float | None:
     """Return the stated length of a stream; Matroska states it in a tag ``HH:MM:SS.fraction``."""
     if stream is None:
@@ -264,12 +287,16 @@ def _decode_pictures(
 
 
 def _pixels(frame: av.VideoFrame, height: int, width: int, pixel_format: str) -> NDArray[np.uint8]:
-    """Resize a frame, and turn it as the file's display matrix says: telephones film lying on their side."""
-    quarter_turns = round(frame.rotation / 90) % 4
+    """Resize a frame, and turn it as the file's display matrix says."""
+    quarter_turns = _quarter_turns(frame)
     if quarter_turns % 2:
         height, width = width, height
     resized = frame.reformat(width=width, height=height, format=pixel_format, interpolation="BILINEAR")
     return np.ascontiguousarray(np.rot90(resized.to_ndarray(), quarter_turns), dtype=np.uint8)
+
+
+def _quarter_turns(frame: av.VideoFrame) -> int:
+    return round(frame.rotation / 90) % 4
 
 
 def _last_packet_end_s(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:

@@ -236,7 +236,7 @@ def _drawer_cell(data: RunData, system: str, column: Column, cell: Cell, part: s
 
 
 def _checkpoints(signature: str) -> list[tuple[str, str]]:
-    """Return (embedder, start of the hash of its checkpoint) for those behind a score."""
+    """Return (checkpoint, start of its hash) for those behind a score."""
     try:
         return [(name, str(digest)) for name, digest in parse_signature(signature).weights.items()]
     except ValueError:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clapstick.protocols.audio import Audio
 from clapstick.protocols.clips import Clip
-from clapstick.protocols.media import frames_at, probe
+from clapstick.protocols.media import frames_at, probe, shown_size
 from clapstick.reports.survey.design import StimulusRules
 
 if TYPE_CHECKING:
@@ -89,8 +89,9 @@ def read_picture(clip: Clip, rules: StimulusRules, duration_s: float) -> Picture
     """Read the cut of a clip's video that raters see."""
     info = probe(clip.video)
     fps = Fraction(min(info.fps or 25.0, MAX_FPS)).limit_denominator(1001)
-    height = min(info.height or 240, rules.height_px)
-    width = round((info.width or 320) * height / (info.height or 240))
+    shown_height, shown_width = shown_size(clip.video)
+    height = min(shown_height, rules.height_px)
+    width = round(shown_width * height / shown_height)
     times_s = clip.start_s + np.arange(round(duration_s * fps)) / float(fps)
     frames = frames_at(clip.video, times_s, height=height // 2 * 2, width=width // 2 * 2)
     return Picture(list(frames), fps)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from clapstick.protocols.audio import write_wav
 from clapstick.protocols.clips import Clip
-from clapstick.protocols.media import frames_at, probe, read_audio
+from clapstick.protocols.media import frames_at, probe, read_audio, shown_size
 from clapstick.protocols.problems import ClapstickError, Problem
 from clapstick.systems.card import SystemCard
 from clapstick.systems.lengths import Window, plan_windows, source_times
@@ -114,8 +114,7 @@ def write_silent_video(source: Path, times_s: NDArray[np.float64], fps: float, t
     """
     import av
 
-    info = probe(source)
-    width, height = _even(info.width), _even(info.height)
+    height, width = (_even(size) for size in shown_size(source))
     with av.open(str(target), mode="w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -127,5 +126,5 @@ def write_silent_video(source: Path, times_s: NDArray[np.float64], fps: float, t
         container.mux(stream.encode())
 
 
-def _even(size: int | None) -> int:
-    return max(2, (size or 2) // 2 * 2)
+def _even(size: int) -> int:
+    return max(2, size // 2 * 2)

@@ -12,7 +12,7 @@ from bad_inputs import cut_off_video, write_bad_sounds, write_bad_videos, write_
 from flash_click import CODECS, FlashClick, click_times_s, write_flash_click
 
 from clapstick.protocols.audio import read_wav
-from clapstick.protocols.media import MediaInfo, frames_at, probe, read_audio, read_frames
+from clapstick.protocols.media import MediaInfo, frames_at, probe, read_audio, read_frames, shown_size
 from clapstick.protocols.problems import ClapstickError
 
 _REAL_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
@@ -218,6 +218,7 @@ def test_telephones_that_film_on_their_side_are_turned_upright(tmp_path: Path) -
     assert frame.shape == (64, 48)
     assert frame[:, 30:].min() > 200
     assert frame[:, :18].max() < 50
+    assert shown_size(path) == (64, 48)
 
 
 # ---- bad files

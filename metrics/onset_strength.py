@@ -7,6 +7,7 @@ every file and multiplies them in full. Values agree to about 1e-7 of the strong
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -20,7 +21,8 @@ HOP_SAMPLES = 512
 FFT_SAMPLES = 2048
 SMALLEST_POWER = 1e-10
 DYNAMIC_RANGE_DB = 80.0
-_FRAMES_AT_ONCE = 128
+_FRAMES_AT_ONCE = 64
+_DB_PER_NEPER = 10 / math.log(10)
 
 
 def onset_strength(waveform: Array) -> Array:
@@ -59,8 +61,8 @@ def _mel_powers(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn `power` into decibels in place, at most 80 below the loudest."""
-    np.log10(np.maximum(power, SMALLEST_POWER, out=power), out=power)
-    power *= 10
+    np.log(np.maximum(power, SMALLEST_POWER, out=power), out=power)
+    power *= _DB_PER_NEPER
     return np.maximum(power, power.max() - DYNAMIC_RANGE_DB, out=power)
 
 

@@ -71,12 +71,18 @@ def _detected(waveform: Array, delta: float) -> Onsets:
 
 def loudness_profile(waveform: Array) -> Array:
     """Return absolute amplitude scaled to [0, 1] within the clip; zeros for constant amplitude."""
+    return derived_once(waveform, "loudness profile", _scaled_amplitude)
+
+
+def _scaled_amplitude(waveform: Array) -> Array:
     amplitude: Array = np.abs(waveform)
     lowest, highest = float(amplitude.min()), float(amplitude.max())
     if highest == lowest:
-        return np.zeros_like(amplitude)
-    amplitude -= lowest
-    amplitude /= highest - lowest
+        amplitude = np.zeros_like(amplitude)
+    else:
+        amplitude -= lowest
+        amplitude /= highest - lowest
+    amplitude.flags.writeable = False
     return amplitude
 
 

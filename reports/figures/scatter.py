@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from clapstick.reports.board import Column, Leaderboard, Row, column_name
-from clapstick.reports.figures.svg import Figure, Scale, drawing, element, label_for, scale_for, text
+from clapstick.reports.figures.svg import (
+    Box,
+    Figure,
+    Scale,
+    Taken,
+    drawing,
+    element,
+    label_beside,
+    label_for,
+    scale_for,
+    text,
+)
 from clapstick.reports.run_data import RunData
 from clapstick.reports.tables import cost_of
 
@@ -78,7 +89,7 @@ def _draw(points: Sequence[Point], words: str, x_title: str, y_title: str, *, lo
     parts = [*_axes(across, up)]
     parts.append(text(WIDTH - _RIGHT, HEIGHT - 12, x_title, "dim", text_anchor="end"))
     parts.append(text(0, 0, y_title, "dim", transform=f"translate(13,{_TOP}) rotate(-90)", text_anchor="end"))
-    taken: list[tuple[float, float, float]] = []
+    taken: list[Taken] = []
     for point in sorted(points, key=lambda point: point.is_control):
         parts.append(_point(point, across, up, taken))
     return drawing(WIDTH, HEIGHT, words, *parts)
@@ -97,7 +108,7 @@ def _axes(across: Scale, up: Scale) -> list[Markup]:
     return parts
 
 
-def _point(point: Point, across: Scale, up: Scale, taken: list[tuple[float, float, float]]) -> Markup:
+def _point(point: Point, across: Scale, up: Scale, taken: list[Taken]) -> Markup:
     x, y = across(point.x), up(point.y)
     style = "control-line" if point.is_control else "mark-line"
     parts = []
@@ -112,26 +123,10 @@ def _point(point: Point, across: Scale, up: Scale, taken: list[tuple[float, floa
     label = point.title if len(point.title) <= 24 else point.title[:23] + "…"
     if point.note:
         label = f"{label} ({point.note})"
-    parts.append(_label(x, y, label, "dim" if point.is_control else "fg", taken))
+    style_of_words = "dim" if point.is_control else "fg"
+    box = Box(right=WIDTH, top=_TOP, bottom=HEIGHT - _BOTTOM)
+    parts.append(label_beside(x, y, label, style_of_words, taken, box))
     return Markup("").join(parts)
-
-
-def _label(x: float, y: float, words: str, style: str, taken: list[tuple[float, float, float]]) -> Markup:
-    """Put a label beside its mark, on the side with room, moved where another label stands."""
-    width = 7.2 * len(words)
-    right = x + 9 + width < WIDTH
-    left_edge = x + 9 if right else x - 9 - width
-    for shift in (-7, 15, -21, 29, -35, 43):
-        at_y = y + shift
-        free = all(
-            abs(at_y - other_y) > 12 or left_edge > b or left_edge + width < a for a, b, other_y in taken
-        )
-        if free and _TOP < at_y < HEIGHT - _BOTTOM:
-            break
-    taken.append((left_edge, left_edge + width, at_y))
-    return text(
-        x + 9 if right else x - 9, at_y, words, style, text_anchor="start" if right else "end", font_size=11
-    )
 
 
 def _score(board: Leaderboard, row: Row, column: Column) -> tuple[float, float | None, float | None] | None:

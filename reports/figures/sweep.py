@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from clapstick.reports.figures.svg import Figure, Scale, drawing, element, label_for, scale_for, text
+from clapstick.reports.figures.svg import (
+    Box,
+    Figure,
+    Scale,
+    Taken,
+    drawing,
+    element,
+    label_beside,
+    label_for,
+    scale_for,
+    text,
+)
 
 WIDTH = 560
 _LEFT = 64
@@ -152,12 +163,11 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
             parts.append(
                 text(along(tick), bottom + 16, _short(tick), "dim", text_anchor="middle", font_size=11)
             )
+        taken: list[Taken] = []
+        box = Box(right=start + panel + gap / 2, top=top, bottom=bottom)
         for x, value in zip(cost.costs, line.values, strict=True):
             parts += _mark(along(x), value, up, 0, varied=True)
-            late = along(x) > start + panel / 2
-            aside = {"text_anchor": "end"} if late else {}
-            x_of_words = along(x) + (-7 if late else 7)
-            parts.append(text(x_of_words, up(value.mean) - 6, value.label, "dim", font_size=10, **aside))
+            parts.append(label_beside(along(x), up(value.mean), value.label, "dim", taken, box, font_size=10))
     caption = (
         f"{axes.title} against what a setting costs; each mark is labelled with its {axes.along}. "
         "Processor seconds of a whole training, wall seconds to make a clip, weights of the trained network."

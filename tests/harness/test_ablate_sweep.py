@@ -123,6 +123,15 @@ def test_table_two_of_fol_ai_stands_beside_the_features():
     assert numbers["features both"] == (0.430, "FOL-AI, Table II: FOL-AI video model, TC-CLIP RGB+flow")
 
 
+def test_features_can_be_swept_at_full_size():
+    tiny = find_sweep("features")
+    found = tiny.model_copy(update={"config": "video-foley", "system": "video-foley"})
+    check_keys(found)
+    columns = {point.label: resolve(found, point).config.input_columns for point in points_of(found)}
+    widths = {label: len(range(2048)[of_rows]) for label, of_rows in columns.items()}
+    assert widths == {"features appearance": 1024, "features motion": 1024, "features both": 2048}
+
+
 def test_bundles_set_several_keys_at_once():
     found = find_sweep("prompt")
     told = {point.label: point.room("prompt") for point in points_of(found)}

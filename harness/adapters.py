@@ -16,9 +16,9 @@ from pathlib import Path
 from pydantic import Field
 
 from clapstick import metrics
-from clapstick.harness.weights import find_weights, weights_dir
+from clapstick.harness.weights import missing_weights, weights_dir
 from clapstick.protocols.plugins import plugin_files
-from clapstick.protocols.problems import ClapstickError, fail
+from clapstick.protocols.problems import fail
 from clapstick.systems.card import FoundProgram, ProgramCard, read_card
 from clapstick.systems.missing import missing_here
 from clapstick.systems.runtimes.options import RuntimeOptions, options_path, read_options
@@ -117,13 +117,7 @@ def adapter_options(found: FoundAdapter) -> RuntimeOptions:
 
 def lacks(found: FoundAdapter, options: RuntimeOptions) -> list[str]:
     """Return what an adapter lacks here, checkpoints included; empty where it can run."""
-    absent = missing_here(found, options)
-    for name in found.card.weights:
-        try:
-            find_weights(name)
-        except ClapstickError:
-            absent.append(f"weights {name}")
-    return absent
+    return [*missing_here(found, options), *(f"weights {name}" for name in missing_weights(found.card.weights))]
 
 
 def require_adapter(found: FoundAdapter, options: RuntimeOptions) -> None:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from clapstick.protocols.archive import write_text
 from clapstick.protocols.cache import cache_dir
-from clapstick.protocols.problems import fail
+from clapstick.protocols.problems import ClapstickError, fail
 
 _LIST = Path(__file__).with_name("weights.toml")
 
@@ -105,6 +106,17 @@ def find_weights(name: str) -> Path:
         source states.
     """
     return _checked(name)[0]
+
+
+def missing_weights(names: Iterable[str]) -> list[str]:
+    """Return those checkpoints that are not here, or not what their source states."""
+    missing = []
+    for name in names:
+        try:
+            find_weights(name)
+        except ClapstickError:
+            missing.append(name)
+    return missing
 
 
 def weights_sha256(name: str) -> str:

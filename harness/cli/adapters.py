@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from clapstick.harness.cli.making_ready import (
+    BaseOption,
+    CodeOnlyOption,
+    MirrorOption,
+    NetworkOption,
+    licences,
+    make_ready,
+)
 from clapstick.harness.cli.output import JsonOption, note, print_json, print_rows
 
 NameArgument = Annotated[str, typer.Argument(help="Adapter, or folder with its card.")]
@@ -53,7 +60,7 @@ def _row(found: Any) -> dict[str, Any]:
         "runtime": options.runtime or card.runtime,
         "licence_code": card.licence_code,
         "licence_weights": card.licence_weights,
-        "licence of code / weights": f"{card.licence_code or '-'} / {card.licence_weights or '-'}",
+        "licence of code / weights": licences(card.licence_code, card.licence_weights),
         "missing here": ", ".join(lacks(found, options)),
         "summary": card.summary,
     }
@@ -69,23 +76,22 @@ def show(name: NameArgument) -> None:
 
 def build(
     name: NameArgument,
-    mirror: Annotated[
-        Path | None, typer.Option(help="Clone the official code from this folder instead of the network.")
-    ] = None,
-    code_only: Annotated[bool, typer.Option("--code-only", help="Leave the image out.")] = False,
-    base: Annotated[str | None, typer.Option(help="Build on this image instead of the Dockerfile's.")] = None,
-    network: Annotated[
-        str | None, typer.Option(help="Network of the build's steps: host, where the engine has no bridge.")
-    ] = None,
+    mirror: MirrorOption = None,
+    code_only: CodeOnlyOption = False,
+    base: BaseOption = None,
+    network: NetworkOption = None,
 ) -> None:
     """Clone an adapter's official code at its pinned commit and build its image. Example: clapstick adapters build imagebind"""  # noqa: E501
     from clapstick.harness.adapters import adapter_options, find_adapter
-    from clapstick.systems.building import build_image, fetch_code
 
     found = find_adapter(name)
-    note(f"official code: {fetch_code(found, None if mirror is None else str(mirror.resolve()))}")
-    if not code_only:
-        options = adapter_options(found)
-        note(f"image: {build_image(found, options, note, base=base, network=network)}")
+    make_ready(
+        found,
+        adapter_options(found),
+        mirror=mirror,
+        code_only=code_only,
+        base=base,
+        network=network,
+    )
     for weights in found.card.weights:
         note(f"checkpoint: `clapstick weights fetch {weights}`")

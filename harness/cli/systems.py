@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from clapstick.harness.cli.making_ready import (
+    BaseOption,
+    CodeOnlyOption,
+    MirrorOption,
+    NetworkOption,
+    licences,
+    make_ready,
+)
 from clapstick.harness.cli.output import JsonOption, note, print_json, print_rows
 
 
@@ -33,19 +40,13 @@ def list_systems(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _row(found: Any) -> dict[str, Any]:
-    from clapstick.harness.weights import find_weights
-    from clapstick.protocols.problems import ClapstickError
+    from clapstick.harness.weights import missing_weights
     from clapstick.systems.missing import missing_here
     from clapstick.systems.runtimes.options import read_options
 
     card = found.card
     options = read_options(card.name)
-    lacks = missing_here(found, options)
-    for name in card.weights:
-        try:
-            find_weights(name)
-        except ClapstickError:
-            lacks.append(f"weights {name}")
+    lacks = [*missing_here(found, options), *(f"weights {name}" for name in missing_weights(card.weights))]
     rate = "follows reference" if card.sample_rate is None else f"{card.sample_rate} Hz"
     return {
         "name": card.name,
@@ -58,7 +59,7 @@ def _row(found: Any) -> dict[str, Any]:
         "native": f"{rate}; {card.native_length}" if card.native_length else rate,
         "licence_code": card.licence_code,
         "licence_weights": card.licence_weights,
-        "licence of code / weights": f"{card.licence_code or '-'} / {card.licence_weights or '-'}",
+        "licence of code / weights": licences(card.licence_code, card.licence_weights),
         "missing here": ", ".join(lacks),
         "summary": card.summary,
     }
@@ -75,24 +76,23 @@ def show(
 
 def build(
     name: Annotated[str, typer.Argument(help="System to make ready.")],
-    mirror: Annotated[
-        Path | None, typer.Option(help="Clone the official code from this folder instead of the network.")
-    ] = None,
-    code_only: Annotated[bool, typer.Option("--code-only", help="Leave the image out.")] = False,
-    base: Annotated[str | None, typer.Option(help="Build on this image instead of the Dockerfile's.")] = None,
-    network: Annotated[
-        str | None, typer.Option(help="Network of the build's steps: host, where the engine has no bridge.")
-    ] = None,
+    mirror: MirrorOption = None,
+    code_only: CodeOnlyOption = False,
+    base: BaseOption = None,
+    network: NetworkOption = None,
 ) -> None:
     """Clone a system's official code at its pinned commit and build its image. Example: clapstick systems build diff-foley"""  # noqa: E501
-    from clapstick.systems.building import build_image, fetch_code
     from clapstick.systems.registry import find_system
     from clapstick.systems.runtimes.options import read_options
 
     found = find_system(name)
-    note(f"official code: {fetch_code(found, None if mirror is None else str(mirror.resolve()))}")
-    if not code_only:
-        options = read_options(found.card.name)
-        note(f"image: {build_image(found, options, note, base=base, network=network)}")
+    make_ready(
+        found,
+        read_options(found.card.name),
+        mirror=mirror,
+        code_only=code_only,
+        base=base,
+        network=network,
+    )
     for checkpoint in found.card.checkpoints:
         note(f"checkpoint to fetch yourself: {checkpoint.path} from {checkpoint.source}")

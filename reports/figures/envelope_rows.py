@@ -43,15 +43,27 @@ def envelope_figure(data: RunData, clip: Clip) -> Figure | None:
         behind = envelopes.get(REFERENCE) if name != REFERENCE else None
         parts.append(_row(titles.get(name, name), clip, audio, envelopes[name], behind, top, across, y))
         y += _ENVELOPE + _SPECTROGRAM + _GAP
+    parts += _units(top, max(audio.sample_rate for audio in sounds.values()))
     for tick in across.ticks(10):
         parts.append(text(across(tick), y + 10, label_for(tick), "dim", text_anchor="middle", font_size=11))
     parts.append(text(_LABELS - 12, y + 10, "seconds", "dim", text_anchor="end", font_size=11))
     words = f"Clip {clip.id}: RMS envelopes and log-mel spectrograms"
     caption = (
-        f"{words}. Grey: reference RMS; line: the system’s. Dashed: annotated onsets; short strokes: detected. "
-        "Spectrograms span 80 dB below full scale."
+        f"{words}. Grey: reference RMS; line: the system’s, in every row from 0 to {top:.2g} of full scale. "
+        "Dashed: annotated onsets; short strokes: detected. Spectrograms span 80 dB below full scale, in mel "
+        "bands up to half the sample rate."
     )
     return Figure(f"clip-{clip.file_stem}", drawing(_WIDTH, y + 20, words, *parts), caption, is_wide=True)
+
+
+def _units(top: float, sample_rate: int) -> list[Markup]:
+    """Write what the first row's envelope and spectrogram reach to; all other rows have the same scales."""
+    places = (
+        (_TOP + 8, f"RMS {top:.2g}"),
+        (_TOP + _ENVELOPE + 10, f"{sample_rate / 2000:g} kHz"),
+        (_TOP + _ENVELOPE + _SPECTROGRAM, "0 kHz"),
+    )
+    return [text(_LABELS - 12, y, words, "dim", text_anchor="end", font_size=10) for y, words in places]
 
 
 def chosen_clips(data: RunData, most: int = 2) -> list[Clip]:

@@ -6,6 +6,8 @@ Stand-ins for downloads are used where ``random_weights`` is set, those for CUDA
 from __future__ import annotations
 
 import json
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,7 +109,10 @@ def old_torchaudio() -> None:
 
 
 def old_torchvision() -> None:
-    """Give a recent torchvision back ``io.read_video``, for the picture alone."""
+    """Give a recent torchvision back ``io.read_video``, for the picture alone.
+
+    Readers of training data import its inner parts besides; those are there by name and do nothing.
+    """
     import torchvision
 
     if hasattr(torchvision.io, "read_video"):
@@ -127,4 +132,8 @@ def old_torchvision() -> None:
             picture = picture.permute(0, 3, 1, 2)
         return picture, torch.zeros((1, 0)), {"video_fps": rate}
 
-    torchvision.io.read_video = read_video
+    inner = types.ModuleType("torchvision.io.video")
+    inner.__dict__.update(dict.fromkeys(("_check_av_available", "_read_from_stream", "_align_audio_frames")))
+    torchvision.io.read_video = inner.__dict__["read_video"] = read_video
+    torchvision.io.video = sys.modules["torchvision.io.video"] = inner
+    torchvision.io._video_opt = types.ModuleType("torchvision.io._video_opt")

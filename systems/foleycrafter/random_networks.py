@@ -74,6 +74,8 @@ def random_pipeline(folder):
     from foleycrafter.pipelines.pipeline_controlnet import StableDiffusionControlNetPipeline
 
     network = UNet2DConditionModel(sample_size=64, cross_attention_dim=WIDTH, block_out_channels=CHANNELS)
+    control = ControlNetModel.from_unet(network, conditioning_channels=1)
+    start_from_other_than_zero(control)
     text = transformers.CLIPTextConfig(hidden_size=WIDTH, intermediate_size=3072, num_attention_heads=12)
     return StableDiffusionControlNetPipeline(
         vae=AutoencoderKL(
@@ -83,7 +85,7 @@ def random_pipeline(folder):
             layers_per_block=2,
             sample_size=512,
         ),
-        controlnet=ControlNetModel.from_unet(network, conditioning_channels=1),
+        controlnet=control,
         unet=network,
         scheduler=PNDMScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True
@@ -94,6 +96,15 @@ def random_pipeline(folder):
         safety_checker=None,
         requires_safety_checker=False,
     )
+
+
+def start_from_other_than_zero(control):
+    """Draw the convolutions whose zeros, before training, let no onset through."""
+    import torch
+
+    outputs = (*control.controlnet_down_blocks, control.controlnet_mid_block)
+    for layer in (control.controlnet_cond_embedding.conv_out, *outputs):
+        torch.nn.init.normal_(layer.weight, std=0.1)
 
 
 def random_adapter(network):

@@ -26,13 +26,19 @@ def load(job):
     if random:
         from random_networks import random_pipeline
 
-        return job, random_pipeline(job).to(job.device)
+        return job, with_own_output(random_pipeline(job).to(job.device))
     from audioldm.models.unet import UNet2DConditionModel
     from audioldm.pipelines.pipeline_audioldm import AudioLDMPipeline
 
     path = str(job.weight("audioldm-m-full"))
     network = UNet2DConditionModel.from_pretrained(path, subfolder="unet").to(job.device)
-    return job, AudioLDMPipeline.from_pretrained(path, unet=network).to(job.device)
+    return job, with_own_output(AudioLDMPipeline.from_pretrained(path, unet=network).to(job.device))
+
+
+def with_own_output(pipe):
+    """Let the vocoder hand over a copy, as in the authors' fork of transformers: it is changed in place."""
+    pipe.vocoder.register_forward_hook(lambda _, __, sound: sound.clone())
+    return pipe
 
 
 def make(model, clip):

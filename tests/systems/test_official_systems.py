@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -162,6 +162,18 @@ def test_rewas_paths_point_into_the_weights_folder(tmp_path: Path, monkeypatch: 
     assert runner.on_weights(config, job) == {"a": [{"path": str(tmp_path / "vae.ckpt")}], "b": 3}
     job.parameters["random_weights"] = True
     assert runner.on_weights(config, job) == {"a": [{"path": None}], "b": 3}
+
+
+def test_seeing_and_hearing_may_change_its_vocoder_output_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its official code does with what gradients then flow through."""
+    torch = pytest.importorskip("torch")
+    runner = load_file(RUN_HERE["seeing-and-hearing"].folder / "runner.py", monkeypatch)
+    pipe = runner.with_own_output(SimpleNamespace(vocoder=torch.nn.Tanh()))
+    mel = torch.tensor([0.5, -1.0], requires_grad=True)
+    sound = pipe.vocoder(mel)
+    sound -= sound.mean()
+    sound.square().sum().backward()
+    assert mel.grad is not None
 
 
 def test_kit_writes_any_kind_of_samples_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ def load(job):
 
 def random_priors(device):
     """The networks of the training commands in the official README, but for the size of the transformers."""
+    import torch
     from models.hparams import setup_hparams
     from models.make_models import make_prior, make_vqvae
 
@@ -50,6 +51,8 @@ def random_priors(device):
         return setup_hparams("small_multi_level_vqvae" + names, more)
 
     codec = make_vqvae(shape(""), device)
+    for block in codec.bottleneck.level_blocks:  # zero before training: all tokens would sound alike
+        torch.nn.init.normal_(block.k)
     same = {"prior": True, "labels": True, "clip_emb": True, "levels": 2, **RANDOM_SHAPE}
     low = shape(
         ",small_labelled_prior", level=1, n_ctx=2048, video_clip_emb=True, class_free_guidance_prob=0.5, **same

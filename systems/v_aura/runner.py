@@ -39,6 +39,7 @@ def load(job):
 def random_model(job):
     """The networks of the official experiment, the transformer with one layer instead of 24."""
     import dac
+    import torch
     from models.vaura_model import VAURAModel
     from omegaconf import OmegaConf
 
@@ -62,6 +63,9 @@ def random_model(job):
         flatten_vis_feats=True,
     )
     model.sampler.audio_tokens_per_video_frame = 7
+    for head in model.sampler.lm_heads:  # zero before training: all tokens would be equally likely
+        torch.nn.init.normal_(head.weight, std=0.02)
+    torch.nn.init.zeros_(model.sampler.empty_video_emb)
     if job.device == "cpu":
         codec.float()
     return model.to(job.device).eval()

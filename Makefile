@@ -32,7 +32,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)  ## Measure speed and memory as ratios.
-	$(BIN)/pytest -m benchmark -q -s tests/benchmarks
+	$(BIN)/pytest -m benchmark -q -s
 
 test-newest:  ## Run the tests of the core with the newest versions of everything.
 	$(PYTHON) -m venv .venv-newest

@@ -190,6 +190,8 @@ class Order:
     """None makes sound from the prompt alone."""
     duration_s: float
     seed: int
+    told: Envelope | None = None
+    """What the network is told in place of `envelope`, where that is known to come out closer to it."""
 
 
 @dataclass(frozen=True)
@@ -234,8 +236,9 @@ def render(
     frames = max(config.window_frames, -(-round(order.duration_s * SAMPLE_RATE) // HOP))
     starts = window_starts(frames, config.window_frames, config.window_frames - config.fade_frames)
     curves: Tensor | None = None
-    if order.envelope is not None:
-        curve = _control_curve(order.envelope, frames, config)
+    told = order.told or order.envelope
+    if told is not None:
+        curve = _control_curve(told, frames, config)
         cut = np.stack([curve[start : start + config.window_frames] for start in starts])
         curves = torch.from_numpy(cut.astype(np.float32))
     how = sampling or config.sampling
@@ -295,7 +298,10 @@ def _control_curve(envelope: Envelope, frames: int, config: RMS2SoundConfig) -> 
 
 
 def cross_fade(pieces: Sequence[NDArray[np.float64]], starts: Sequence[int], fade: int) -> NDArray[np.float64]:
-    """Join sounds; where one begins before the other ends, it is faded in over at most `fade` samples.
+    """Join sounds; where one begins before the other ends, they are faded into each other with equal power.
+
+    Windows are drawn from noise of their own, so their waveforms are unrelated: it is their powers that add. A
+    network is unsure of a window's first and last frames, so of the overlap the middle half is faded over.
 
     Parameters
     ----------
@@ -303,17 +309,18 @@ def cross_fade(pieces: Sequence[NDArray[np.float64]], starts: Sequence[int], fad
     starts : sequence of int
         Rising first samples.
     fade : int
-        What is left of a longer overlap belongs to the later piece.
+        Most samples of an overlap that count; what is left of a longer one belongs to the later piece.
     """
     joined = np.zeros(max(start + piece.size for start, piece in zip(starts, pieces, strict=True)))
     end = 0
     for start, piece in zip(starts, pieces, strict=True):
-        overlap = min(max(0, end - start), piece.size)
-        length = min(fade, overlap)
+        overlap = min(fade, max(0, end - start), piece.size)
+        skipped, length = overlap // 4, overlap - 2 * (overlap // 4)
         ramp = (np.arange(length) + 0.5) / max(1, length)
-        joined[start : start + length] *= 1 - ramp
-        joined[start : start + length] += ramp * piece[:length]
-        joined[start + length : start + piece.size] = piece[length:]
+        faded = slice(start + skipped, start + skipped + length)
+        joined[faded] *= np.sqrt(1 - ramp)
+        joined[faded] += np.sqrt(ramp) * piece[skipped : skipped + length]
+        joined[faded.stop : start + piece.size] = piece[skipped + length :]
         end = start + piece.size
     return joined
 

@@ -18,6 +18,7 @@ from clapstick.systems.base import Context, NativeOutput, Request
 from clapstick.systems.controls import mono_16k, reference_of, samples_of
 from clapstick.systems.envelope_shaper.shaping import shape_to_envelope
 from clapstick.systems.two_stage.envelope import Envelope, Source, source_of
+from clapstick.systems.two_stage.following import render_following
 from clapstick.systems.two_stage.mel import rms_for_mel
 from clapstick.systems.two_stage.prompts import text_of
 from clapstick.systems.two_stage.rms2sound import (
@@ -25,11 +26,12 @@ from clapstick.systems.two_stage.rms2sound import (
     Order,
     RMS2Sound,
     load_rms2sound,
-    render,
 )
 from clapstick.systems.two_stage.sampling import Sampling, settings_of
 from clapstick.systems.two_stage.tiny import WEIGHTS, TwoStageTiny, load_tiny
 from clapstick.systems.two_stage.tiny_codec import PROMPT_DIM, TimbreEncoder
+
+_MOST_CORRECTIONS = 10
 
 
 class TinyDiffusion:
@@ -44,10 +46,18 @@ class TinyDiffusion:
         ``predicted`` from the picture, ``reference`` for what stage 2 can do at best, ``none`` for no control.
     shaped : bool
         Whether gains over time bring what the diffusion made to the envelope exactly.
+    corrections : int
+        How many times the sound is made again from a corrected curve.
     """
 
     def __init__(
-        self, stage_one: TwoStageTiny, model: RMS2Sound, envelopes: Source, *, shaped: bool = False
+        self,
+        stage_one: TwoStageTiny,
+        model: RMS2Sound,
+        envelopes: Source,
+        *,
+        shaped: bool = False,
+        corrections: int = 0,
     ) -> None:
         if model.timbre is None:
             raise ValueError(f"configuration {model.config.name} has no timbre encoder")
@@ -56,6 +66,7 @@ class TinyDiffusion:
         self._timbre: TimbreEncoder = model.timbre
         self._envelopes = envelopes
         self._shaped = shaped
+        self._corrections = corrections
         self._sampling = model.config.sampling
 
     def sampled_as(self, sampling: Sampling) -> TinyDiffusion:
@@ -103,7 +114,8 @@ class TinyDiffusion:
     def _render(self, request: Request, envelope: Envelope | None, rng: np.random.Generator) -> NativeOutput:
         prompt, warnings = self._prompt(request)
         order = Order(prompt, envelope, request.clip.duration_s, int(rng.integers(2**31)))
-        made = render(self.model, order, torch.zeros(PROMPT_DIM), sampling=self._sampling)
+        null = torch.zeros(PROMPT_DIM)
+        made = render_following(self.model, order, null, self._corrections, sampling=self._sampling)
         told: dict[str, NDArray[np.generic]] = {} if envelope is None else {"envelope": envelope.amplitudes}
         samples = made.samples
         if self._shaped and envelope is not None:
@@ -131,6 +143,7 @@ def load_pair(
     envelopes: Source,
     *,
     shaped: bool = False,
+    corrections: int = 0,
     video2rms: Path = WEIGHTS / "video2rms-tiny.safetensors",
     rms2sound: Path = WEIGHTS / "rms2sound-tiny.safetensors",
 ) -> TinyDiffusion:
@@ -142,7 +155,7 @@ def load_pair(
         If a file cannot be read, or holds another network.
     """
     model = load_rms2sound(rms2sound)
-    return TinyDiffusion(load_tiny(video2rms), model, envelopes, shaped=shaped)
+    return TinyDiffusion(load_tiny(video2rms), model, envelopes, shaped=shaped, corrections=corrections)
 
 
 def build(context: Context) -> TinyDiffusion:
@@ -160,5 +173,21 @@ def build(context: Context) -> TinyDiffusion:
     trained = {
         stage: Path(str(parameters[stage])) for stage in ("video2rms", "rms2sound") if parameters.get(stage)
     }
-    pair = load_pair(source_of(parameters), shaped=bool(parameters.get("shaped", False)), **trained)
+    pair = load_pair(
+        source_of(parameters),
+        shaped=bool(parameters.get("shaped", False)),
+        corrections=_corrections(parameters.get("corrections", 0)),
+        **trained,
+    )
     return pair.sampled_as(settings_of(Sampling, pair.model.config.sampling.model_dump() | dict(parameters)))
+
+
+def _corrections(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_CORRECTIONS:
+        return value
+    raise fail(
+        "impossible number of corrections",
+        repr(value),
+        expected=f"a whole number from 0 to {_MOST_CORRECTIONS}",
+        remedy="Change the parameter corrections.",
+    )

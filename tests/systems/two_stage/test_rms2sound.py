@@ -185,9 +185,17 @@ def test_windows_and_fades_by_hand() -> None:
     assert window_starts(10, 4, 3) == [0, 3, 6]
     assert window_starts(11, 4, 3) == [0, 3, 6, 7]
     assert window_starts(4, 4, 3) == [0]
-    # Ones and threes overlap in two samples: weights 3/4, 1/4 then 1/4, 3/4.
-    joined = cross_fade([np.ones(4), np.full(4, 3.0)], [0, 2], 2)
-    np.testing.assert_allclose(joined, [1, 1, 1.5, 2.5, 3, 3])
+    # Ones and threes overlap in four samples, of which the middle two are faded: powers 3/4, 1/4 then 1/4, 3/4.
+    joined = cross_fade([np.ones(6), np.full(6, 3.0)], [0, 2], 4)
+    first, second = 0.75**0.5 + 0.5 * 3, 0.5 + 0.75**0.5 * 3
+    np.testing.assert_allclose(joined, [1, 1, 1, first, second, 3, 3, 3])
+
+
+def test_unrelated_windows_keep_their_level_where_they_meet() -> None:
+    rng = np.random.default_rng(0)
+    joined = cross_fade([rng.standard_normal(60_000), rng.standard_normal(60_000)], [0, 20_000], 40_000)
+    # The mean square of 20,000 samples of unit noise lies within 0.03 of 1 (three standard errors).
+    assert np.mean(joined[30_000:50_000] ** 2) == pytest.approx(1.0, abs=0.03)
 
 
 def test_mel_is_the_one_of_the_energy_metric() -> None:

@@ -28,6 +28,8 @@ _PLOT = 210
 _LEGEND_ROW = 18
 _ROTATE_ABOVE = 9
 """Characters of a label under the axis, from which labels are turned."""
+_MOST_NAMED = 6
+"""Settings that all find room for a name in a panel."""
 _ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 _DIRECTION_WORDS = {
     "lower": "lower is better",
@@ -168,11 +170,27 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
         for x, value in zip(cost.costs, line.values, strict=True):
             parts += _mark(along(x), value, up, 0, varied=True)
             parts.append(label_beside(along(x), up(value.mean), value.label, "dim", taken, box, font_size=10))
+    which = (
+        f"each mark is labelled with its {axes.along}"
+        if len(line.values) <= _MOST_NAMED
+        else "labelled are those that no other is both cheaper and better than"
+    )
     caption = (
-        f"{axes.title} against what a setting costs; each mark is labelled with its {axes.along}. "
+        f"{axes.title} against what a setting costs; {which}. "
         "Processor seconds of a whole training, wall seconds to make a clip, weights of the trained network."
     )
     return Figure(name, drawing(WIDTH, bottom + 46, f"{axes.title} against cost", *parts), caption)
+
+
+def _unbeaten(costs: Sequence[float], values: Sequence[SweepValue], direction: str) -> list[SweepValue]:
+    """Return the values that no other is both cheaper and better than."""
+    sign = -1.0 if direction == "higher" else 1.0
+    points = [(cost, sign * value.mean) for cost, value in zip(costs, values, strict=True)]
+    return [
+        value
+        for value, (cost, mean) in zip(values, points, strict=True)
+        if not any(other_cost < cost and other_mean < mean for other_cost, other_mean in points)
+    ]
 
 
 def _short(value: float) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from clapstick.reports.ablation import SweepPage, sweep_figures, write_sweep_page
+from clapstick.reports.figures.sweep import Axes, CostAxis, SweepLine, SweepValue, cost_figure
 
 BINS = ("16", "64", "continuous")
 
@@ -87,6 +88,21 @@ def test_a_figure_has_axes_with_units_bands_and_the_papers_numbers_below():
     words = texts(str(cost.svg))
     assert {"processor s to train", "weights of stage 1"} <= set(words)
     assert "s to make a clip" not in words, "a cost that is the same for all says nothing"
+
+
+def test_of_many_settings_the_unbeaten_are_named():
+    # Cheapest first: 0 and 1 are unbeaten, 2 to 6 cost more than 1 and are worse, 7 is the best and the dearest.
+    means = [0.5, 0.3, 0.4, 0.45, 0.4, 0.6, 0.35, 0.2]
+    values = tuple(SweepValue(f"s{n}", mean, mean - 0.1, mean + 0.1) for n, mean in enumerate(means))
+    cost = CostAxis("seconds", tuple(float(n) for n in range(8)))
+    for direction, expected in (("lower", {"s0", "s1", "s7"}), ("higher", {"s0", "s5"})):
+        axes = Axes("Error", "", direction, "setting", tuple(value.label for value in values))
+        figure = cost_figure("cost", axes, SweepLine("system", True, values), [cost])
+        assert figure is not None
+        assert {
+            word for word in texts(str(figure.svg)) if word.startswith("s") and word[1:].isdigit()
+        } == expected
+        assert "labelled are those that no other is both cheaper and better than" in figure.caption
 
 
 def test_intervals_are_drawn_where_they_are():

@@ -167,9 +167,14 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
             )
         taken: list[Taken] = []
         box = Box(right=start + panel + gap / 2, top=top, bottom=bottom)
+        named = line.values
+        if len(named) > _MOST_NAMED:
+            named = tuple(_unbeaten(cost.costs, line.values, axes.direction))
         for x, value in zip(cost.costs, line.values, strict=True):
-            parts += _mark(along(x), value, up, 0, varied=True)
-            parts.append(label_beside(along(x), up(value.mean), value.label, "dim", taken, box, font_size=10))
+            place = along(x), up(value.mean)
+            parts += _mark(place[0], value, up, 0, varied=True)
+            if value in named:
+                parts.append(label_beside(*place, value.label, "dim", taken, box, font_size=10))
     which = (
         f"each mark is labelled with its {axes.along}"
         if len(line.values) <= _MOST_NAMED

@@ -91,7 +91,7 @@ def test_a_figure_has_axes_with_units_bands_and_the_papers_numbers_below():
 
 
 def test_of_many_settings_the_unbeaten_are_named():
-    # Cheapest first: 0 and 1 are unbeaten, 2 to 6 cost more than 1 and are worse, 7 is the best and the dearest.
+    # Cheapest first: 0 and 1 are unbeaten, 2 to 6 cost more than 1 and are worse, 7 is best and dearest.
     means = [0.5, 0.3, 0.4, 0.45, 0.4, 0.6, 0.35, 0.2]
     values = tuple(SweepValue(f"s{n}", mean, mean - 0.1, mean + 0.1) for n, mean in enumerate(means))
     cost = CostAxis("seconds", tuple(float(n) for n in range(8)))

@@ -67,6 +67,7 @@ class SparesTorch:
 
 def random_pipeline(folder):
     """Return the official pipeline over random networks."""
+    import clapstick_runner as kit
     import clapstick_trial
     import transformers
     from diffusers import AutoencoderKL, ControlNetModel, PNDMScheduler
@@ -75,7 +76,7 @@ def random_pipeline(folder):
 
     network = UNet2DConditionModel(sample_size=64, cross_attention_dim=WIDTH, block_out_channels=CHANNELS)
     control = ControlNetModel.from_unet(network, conditioning_channels=1)
-    start_from_other_than_zero(control)
+    kit.draw_zero_layers(control)  # or no onset is let through
     text = transformers.CLIPTextConfig(hidden_size=WIDTH, intermediate_size=3072, num_attention_heads=12)
     return StableDiffusionControlNetPipeline(
         vae=AutoencoderKL(
@@ -96,15 +97,6 @@ def random_pipeline(folder):
         safety_checker=None,
         requires_safety_checker=False,
     )
-
-
-def start_from_other_than_zero(control):
-    """Draw the convolutions whose zeros, before training, let no onset through."""
-    import torch
-
-    outputs = (*control.controlnet_down_blocks, control.controlnet_mid_block)
-    for layer in (control.controlnet_cond_embedding.conv_out, *outputs):
-        torch.nn.init.normal_(layer.weight, std=0.1)
 
 
 def random_adapter(network):

@@ -392,9 +392,11 @@ def fill(job: Job, model: Any, name: str, *keys: str, strict: bool = False) -> l
     """Load a checkpoint into a model; return warnings of what did not fit.
 
     `keys` lead to the state within the file, as far as they are there. With the parameter ``random_weights``
-    the model keeps its initial values: that shows whether an installation works before gigabytes are fetched.
+    the model keeps its initial values, but for layers of zeros: that shows whether an installation works before
+    gigabytes are fetched.
     """
     if job.parameters.get("random_weights", False):
+        draw_zero_layers(model)
         return ["weights are random"]
     state = load_checkpoint(job, name)
     for key in keys:
@@ -406,6 +408,15 @@ def fill(job: Job, model: Any, name: str, *keys: str, strict: bool = False) -> l
     if unexpected:
         told.append(f"{name} has {len(unexpected)} keys that the model lacks, {unexpected[0]} ...")
     return told
+
+
+def draw_zero_layers(model: Any) -> None:
+    """Draw the layers that are zero before training: two clips would sound alike to the last bit."""
+    import torch
+
+    for values in model.parameters():
+        if values.ndim > 1 and not values.any():
+            torch.nn.init.normal_(values, std=0.02)
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:

@@ -63,8 +63,7 @@ def random_model(job):
         flatten_vis_feats=True,
     )
     model.sampler.audio_tokens_per_video_frame = 7
-    for head in model.sampler.lm_heads:  # zero before training: all tokens would be equally likely
-        torch.nn.init.normal_(head.weight, std=0.02)
+    kit.draw_zero_layers(model)
     torch.nn.init.zeros_(model.sampler.empty_video_emb)
     if job.device == "cpu":
         codec.float()

@@ -4,8 +4,24 @@ Official code: hkchengrex/MMAudio, demo.py and mmaudio/eval_utils.py.
 """
 
 import contextlib
+import types
 
 import clapstick_runner as kit
+
+VOCODER_44K = {
+    "num_mels": 128,
+    "resblock": "1",
+    "upsample_rates": [8, 4, 2, 2, 2, 2],
+    "upsample_kernel_sizes": [16, 8, 4, 4, 4, 4],
+    "upsample_initial_channel": 1536,
+    "resblock_kernel_sizes": [3, 7, 11],
+    "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]],
+    "activation": "snakebeta",
+    "snake_logscale": True,
+    "use_bias_at_final": False,
+    "use_tanh_at_final": False,
+}
+"""BigVGAN v2 as its configuration file has it, where weights are random."""
 
 
 def load(job):
@@ -29,6 +45,7 @@ def load(job):
         if random:  # the official initial values are not numbers
             net.latent_mean.data.zero_()
             net.latent_std.data.fill_(1.0)
+            kit.draw_zero_layers(net)
         else:
             net.load_weights(kit.load_checkpoint(job, f"mmaudio_{variant}.pth"))
         large = all_model_cfg[variant].mode == "44k"
@@ -55,19 +72,25 @@ def random_parts():
     """Build every part with its initial values: nothing is read, nothing is downloaded."""
     import open_clip
     import torch
+    from mmaudio.ext.autoencoder import autoencoder
+    from mmaudio.ext.bigvgan_v2.env import AttrDict
     from mmaudio.model.utils import features_utils
 
     kept = torch.load, torch.nn.Module.load_state_dict, features_utils.create_model_from_pretrained
+    vocoder = autoencoder.BigVGANv2
     torch.load = lambda *_, **__: {"generator": {}}
     torch.nn.Module.load_state_dict = lambda *_, **__: None
     small = {"embed_dim": 1024, "vision_cfg": {"image_size": 384, "layers": 2, "width": 256, "patch_size": 14}}
     small["text_cfg"] = {"context_length": 77, "vocab_size": 49408, "width": 1024, "heads": 16, "layers": 2}
     small["vision_cfg"]["head_width"] = 64
     features_utils.create_model_from_pretrained = lambda *_, **__: open_clip.CLIP(**small)
+    random_vocoder = types.SimpleNamespace(from_pretrained=lambda *_, **__: vocoder(AttrDict(VOCODER_44K)))
+    autoencoder.BigVGANv2 = random_vocoder
     try:
         yield
     finally:
         torch.load, torch.nn.Module.load_state_dict, features_utils.create_model_from_pretrained = kept
+        autoencoder.BigVGANv2 = vocoder
 
 
 def make(model, clip):

@@ -190,6 +190,21 @@ def test_kit_writes_any_kind_of_samples_alike(tmp_path: Path, monkeypatch: pytes
     assert kit.write_wav(tmp_path / "y.wav", [0.5, 0.25], 8000) == 2
 
 
+def test_random_weights_leave_no_layer_of_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are usual at the end of a network, and would let nothing of its input through."""
+    torch = pytest.importorskip("torch")
+    kit = load_file(KIT / "clapstick_runner.py", monkeypatch)
+    first, last = torch.nn.Linear(3, 3), torch.nn.Linear(3, 2)
+    kept = first.weight.detach().clone()
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    job = kit.Job("r", "cpu", 16_000, {"random_weights": True}, [])
+    assert kit.fill(job, torch.nn.Sequential(first, last), "none.ckpt") == ["weights are random"]
+    assert last.weight.all()
+    assert not last.bias.any()
+    assert torch.equal(first.weight, kept)
+
+
 def test_kit_reads_no_objects_from_checkpoints_unless_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,10 @@ AllowOption = Annotated[
 ]
 
 OutOption = Annotated[
-    Path | None, typer.Option("--out", "-o", help="HTML page: one leaderboard of all runs, and what changed.")
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="HTML page, or its folder: one leaderboard of all runs, and what changed."
+    ),
 ]
 
 
@@ -41,17 +44,20 @@ def compare(
     from clapstick.protocols.archive import require_writable
     from clapstick.reports.compare import compare_runs
 
-    if out is not None:
-        require_writable(out)
+    page = out if out is None or out.suffix else out / "index.html"
+    if page is not None:
+        require_writable(page)
     found = compare_runs(runs, allow=allow or ())
-    if out is not None:
+    if page is not None:
         from clapstick.reports.compare_page import write_comparison
 
-        write_comparison(found, out)
+        write_comparison(found, page)
     if as_json:
         print_json(_document(found))
     else:
         _print(found)
+    if page is not None:
+        note(str(page))
     if found.separated:
         raise typer.Exit(EXIT_PARTIAL)
 

@@ -19,7 +19,7 @@ from clapstick.reports.sounds import Envelope, log_mel_image, onset_times, png_d
 
 MOST_SYSTEMS = 7
 _WIDTH = 1080
-_LABELS = 150
+_LABELS = 172
 _ENVELOPE = 54
 _SPECTROGRAM = 40
 _GAP = 8

@@ -88,7 +88,7 @@ def label_beside(
     width = 0.65 * font_size * len(words)
     fits = x + 9 + width < box.right
     left_edge = x + 9 if fits else x - 9 - width
-    for shift in (-7, 15, -21, 29, -35, 43):
+    for shift in (-7, 15, -21, 29, -35, 43, 57, 71):
         at_y = y + shift
         free = all(
             abs(at_y - other_y) > font_size + 1 or left_edge > b or left_edge + width < a

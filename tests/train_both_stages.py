@@ -1,6 +1,6 @@
-"""Trains both stages in the smallest size. Run by itself or under ``accelerate launch``: OUT BATCH.
+"""Trains both stages in the smallest size. Run by itself or under ``torchrun``: OUT BATCH.
 
-Dropout is left out, because its masks differ from process to process.
+Prints how many processes there are. Dropout is left out, because its masks differ from process to process.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from accelerate import PartialState
 from nano_two_stage import (
     STAGE_ONE,
     STAGE_ONE_TRAINING,
@@ -38,3 +39,4 @@ def main(out: Path, batch: int) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), int(sys.argv[2]))
+    sys.stdout.write(f"{PartialState().num_processes}\n")

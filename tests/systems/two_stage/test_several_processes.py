@@ -24,9 +24,8 @@ def _launch(out: Path, batch: int) -> subprocess.CompletedProcess[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += ["--num_processes", "2", "--main_process_port", str(port)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    command += ["--master_addr", "127.0.0.1", "--master_port", str(port)]
     command += [str(Path(train_both_stages.__file__)), str(out), str(batch)]
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
@@ -51,6 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train_both_stages.main(folder / "alone", 4)
     done = _launch(folder / "together", 4)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == ["2", "2"], "numbers of processes that the processes know of"
     train_both_stages.main(folder / "half", 2)
     return folder
 

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
-import shutil
-import subprocess
-import sys
-import tarfile
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,95 +18,21 @@ from clapstick.systems.runtimes import docker as runtime
 from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.place import Place
 from tests.systems.runtimes.conftest import write_system
+from tests.systems.runtimes.engines import IMAGE, MIB, running_engine
 
-IMAGE = "clapstick-test-python"
-MIB = 1024**2
 Run = Callable[..., tuple[list[Any], list[Any]]]
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[str]:
-    """The socket of a Docker engine of our own, with an image that holds Python and nothing else."""
-    dockerd = shutil.which("dockerd")
-    if dockerd is None:
-        pytest.skip("dockerd is not installed")
-    if os.getuid() != 0:
-        pytest.skip("dockerd needs root")
-    root = Path(tempfile.mkdtemp(prefix="clapstick-engine-"))
-    host = f"unix://{root}/engine.sock"
-    command = [dockerd, "--host", host, "--data-root", f"{root}/data", "--exec-root", f"{root}/exec"]
-    command += ["--pidfile", f"{root}/pid", "--storage-driver", "vfs", "--iptables=false", "--bridge=none"]
-    with (root / "log.txt").open("wb") as log:
-        daemon = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        _wait_for(host, daemon, root / "log.txt")
-        import_python(host)
+    """The socket of a Docker engine of our own."""
+
+    def arguments(root: Path, host: str) -> list[str]:
+        folders = ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid"]
+        return ["--host", host, *folders, "--storage-driver", "vfs", "--iptables=false", "--bridge=none"]
+
+    with running_engine("dockerd", arguments, "exec") as host:
         yield host
-    finally:
-        daemon.terminate()
-        daemon.wait(timeout=60)
-        subprocess.run(["umount", "--recursive", "--quiet", f"{root}/exec"], check=False, capture_output=True)
-        shutil.rmtree(root, ignore_errors=True)
-
-
-def _wait_for(host: str, daemon: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
-        if daemon.poll() is not None:
-            pytest.skip(f"no engine can be had: {log.read_text()[-300:]}")
-        try:
-            runtime.connect(RuntimeOptions(docker_host=host)).close()
-        except ClapstickError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.skip("no engine can be had: dockerd does not answer within 30 s")
-
-
-def import_python(host: str) -> None:
-    """Make an image of this Python and the libraries that it is linked with."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    prefix = Path(sys.base_prefix)
-    left_out = {
-        "test",
-        "idlelib",
-        "tkinter",
-        "site-packages",
-        "ensurepip",
-        "lib2to3",
-        "__pycache__",
-        "turtledemo",
-    }
-    binary = (prefix / "bin" / version).resolve()
-    linked = [binary, *(prefix / "lib" / version / "lib-dynload").glob("*.so")]
-    listing = subprocess.run(["ldd", *map(str, linked)], capture_output=True, text=True, check=False).stdout
-    words = {word for word in listing.split() if word.startswith("/") and not word.endswith(":")}
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-
-        def add(source: Path, name: str) -> None:
-            def open_to_all(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-                parts = member.name.split("/")
-                if left_out & set(parts) or "config-3" in member.name:
-                    return None
-                member.mode |= 0o555 if member.isdir() or member.mode & 0o100 else 0o444
-                return member
-
-            tar.add(source, name, filter=open_to_all)
-
-        parents = {parent for library in words for parent in Path(library.lstrip("/")).parents}
-        parents |= {Path("usr"), Path("usr/local"), Path("usr/local/bin"), Path("usr/local/lib")}
-        mounted = ["tmp", "job", "kit", "system", "output", "proc", "dev", "sys", "etc"]
-        for folder in [*mounted, *sorted(map(str, parents - {Path()}))]:
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(entry)
-        add(prefix / "lib" / version, f"usr/local/lib/{version}")
-        add(binary, "usr/local/bin/python")
-        for library in sorted(words):
-            add(Path(library).resolve(), library.lstrip("/"))
-    client = runtime.connect(RuntimeOptions(docker_host=host))
-    client.api.import_image_from_data(packed.getvalue(), repository=IMAGE, changes=["ENV PATH=/usr/local/bin"])
-    client.close()
 
 
 @pytest.fixture

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,52 +11,25 @@ import docker
 import pytest
 
 from clapstick.protocols.clips import Clip
-from clapstick.protocols.problems import ClapstickError
 from clapstick.systems.runtimes import docker as runtime
 from clapstick.systems.runtimes.options import RuntimeOptions
-from tests.systems.runtimes.test_docker import IMAGE, MIB, import_python
+from tests.systems.runtimes.engines import IMAGE, MIB, running_engine
 
 Run = Callable[..., tuple[list[Any], list[Any]]]
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
-    """The socket of a podman service of our own, with an image that holds Python and nothing else."""
-    podman = shutil.which("podman")
-    if podman is None:
-        pytest.skip("podman is not installed")
+    """The socket of a podman service of our own."""
     if shutil.which("catatonit") is None:
         pytest.skip("catatonit, podman's init, is not installed")
-    if os.getuid() != 0:
-        pytest.skip("podman without root needs a user's own set-up")
-    root = Path(tempfile.mkdtemp(prefix="clapstick-podman-"))
-    host = f"unix://{root}/podman.sock"
-    command = [podman, "--root", f"{root}/data", "--runroot", f"{root}/run", "--storage-driver", "vfs"]
-    command += ["--cgroup-manager", "cgroupfs", "system", "service", "--time", "0", host]
-    with (root / "log.txt").open("wb") as log:
-        started = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        _wait_for(host, started, root / "log.txt")
-        import_python(host)
+
+    def arguments(root: Path, host: str) -> list[str]:
+        folders = ["--root", f"{root}/data", "--runroot", f"{root}/run", "--storage-driver", "vfs"]
+        return [*folders, "--cgroup-manager", "cgroupfs", "system", "service", "--time", "0", host]
+
+    with running_engine("podman", arguments, "data") as host:
         yield host
-    finally:
-        started.terminate()
-        started.wait(timeout=60)
-        subprocess.run(["umount", "--recursive", "--quiet", f"{root}/data"], check=False, capture_output=True)
-        shutil.rmtree(root, ignore_errors=True)
-
-
-def _wait_for(host: str, started: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
-        if started.poll() is not None:
-            break
-        try:
-            runtime.connect(RuntimeOptions(docker_host=host)).close()
-        except ClapstickError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.skip(f"no podman service can be had: {log.read_text()[-300:]}")
 
 
 def _skip_where_limits_are_refused(host: str) -> None:

@@ -1,9 +1,10 @@
 """Parity with the official implementations: every fixture file is run through the tests of its form.
 
-A fixture is ``NAME.json`` with ``NAME.npz`` beside it; the JSON's ``fixture`` key is its form. Each form has
-one test module here with a constant ``FORM``; its tests take the argument ``fixture`` and run once for every
-file of that form. The environment variable CLAPSTICK_PARITY_DIR names another folder than ``fixtures`` beside
-this file.
+A fixture is ``NAME.json`` with ``NAME.npz`` beside it; the JSON's ``fixture`` key is its form, with or without
+a suffix such as ``_b``. Each form has one or more test modules here with a constant ``FORM``; their tests take
+the argument ``fixture`` and run once for every file of that form. What may differ between two fixtures of one
+form (seeds, lengths, rates, bins, tolerances, names of arrays) is read from the fixture. The environment
+variable CLAPSTICK_PARITY_DIR names another folder than ``fixtures`` beside this file.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ class Fixture:
         """Which official functions it was made with."""
         return str(self.facts.get("fixture", self.name))
 
+    def matches(self, pattern: str) -> list[re.Match[str]]:
+        """Return the match of every array key that the pattern fits whole; at least one must."""
+        found = [match for key in self.arrays if (match := re.fullmatch(pattern, key))]
+        assert found, f"{self.name} has no array like {pattern}"
+        return found
+
 
 def load_fixture(json_path: Path) -> Fixture:
     """Read one fixture; the arrays are never pickled ones."""
@@ -63,7 +70,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that takes ``fixture`` every fixture file of its module's FORM."""
     if "fixture" in metafunc.fixturenames:
         form = metafunc.module.FORM
-        paths = [path for path in fixture_paths() if form_of(path) == form]
+        paths = [path for path in fixture_paths() if f"{form_of(path)}_".startswith(f"{form}_")]
         metafunc.parametrize("fixture", paths, ids=[path.stem for path in paths], indirect=True)
 
 
@@ -176,6 +183,18 @@ def tables() -> Callable[..., dict[str, Any]]:
 def checkpoints(rules: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> OfficialCheckpoints:
     """Checkpoint files for the embedders."""
     return OfficialCheckpoints(rules, tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def rate_of() -> Callable[[str], int]:
+    """Read the sample rate of a recipe such as ``waveform(10,16000,61) as ...``."""
+
+    def read(recipe: str) -> int:
+        match = re.match(r"waveform\([^,]+,\s*(\d+)", recipe)
+        assert match, recipe
+        return int(match[1])
+
+    return read
 
 
 @pytest.fixture(scope="session")

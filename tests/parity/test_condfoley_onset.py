@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
 from typing import Any
 
@@ -22,14 +23,19 @@ from clapstick.metrics.onsets import (
 )
 
 FORM = "condfoley_onset"
-SECONDS = 2.0
-TOLERANCES = (0.1, 0.15, 0.2, 0.25)
 
 
-def _sound(rules: ModuleType, seed: int | None, times: list[float] | None) -> Array:
+def _seconds(recipe: str) -> float:
+    """Return the length in ``waveform(2.0,22050,seed,...)``; the rate is the official script's."""
+    match = re.search(rf"waveform\(([\d.]+),\s*{SAMPLE_RATE},", recipe)
+    assert match, recipe
+    return float(match[1])
+
+
+def _sound(rules: ModuleType, seconds: float, seed: int | None, times: list[float] | None) -> Array:
     if seed is None:
-        return np.zeros(int(SECONDS * SAMPLE_RATE))
-    return np.asarray(rules.waveform(SECONDS, SAMPLE_RATE, seed, times=times), dtype=np.float64)
+        return np.zeros(int(seconds * SAMPLE_RATE))
+    return np.asarray(rules.waveform(seconds, SAMPLE_RATE, seed, times=times), dtype=np.float64)
 
 
 def _pairs(fixture: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -38,9 +44,10 @@ def _pairs(fixture: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def test_pairs_of_sounds(fixture: Any, rules: ModuleType) -> None:
     assert _pairs(fixture)
+    seconds = _seconds(fixture.facts["inputs"]["pairs"])
     for number, case in _pairs(fixture):
-        reference = _sound(rules, case["target_seed"], case["target_times"])
-        generated = _sound(rules, case["generated_seed"], case["generated_times"])
+        reference = _sound(rules, seconds, case["target_seed"], case["target_times"])
+        generated = _sound(rules, seconds, case["generated_seed"], case["generated_times"])
         targets, found = detect_onsets(reference), detect_onsets(generated)
         assert targets.tolist() == fixture.arrays[f"p{number}.target_onsets"].tolist(), case["case"]
         assert found.tolist() == fixture.arrays[f"p{number}.generated_onsets"].tolist(), case["case"]
@@ -54,27 +61,27 @@ def test_pairs_of_sounds(fixture: Any, rules: ModuleType) -> None:
         assert values == pytest.approx([case["acc"], case["ap"]], abs=1e-9), case["case"]
         same = METRICS[2].convention("clean").statistics(clip)["value"]
         assert bool(same) == bool(fixture.arrays[f"p{number}.count_match"]), case["case"]
-        wider = [match_condfoleygen(targets, found, generated, tolerance_s=width) for width in TOLERANCES]
-        np.testing.assert_allclose(
-            [[matching.recall, average_precision(matching)] for matching in wider],
-            fixture.arrays[f"p{number}.acc_ap_at_delta_0.1_0.15_0.2_0.25"],
-            atol=1e-9,
-        )
+        for match in fixture.matches(rf"p{number}\.acc_ap_at_delta_([\d._]+)"):
+            wider = [
+                match_condfoleygen(targets, found, generated, tolerance_s=float(width))
+                for width in match[1].split("_")
+            ]
+            np.testing.assert_allclose(
+                [[matching.recall, average_precision(matching)] for matching in wider],
+                fixture.arrays[match[0]],
+                atol=1e-9,
+            )
 
 
 def test_onset_lists(fixture: Any, rules: ModuleType) -> None:
-    numbers = [
-        key[4 : key.index(".")] for key in fixture.arrays if key.endswith(".acc_ap") and key[:4] == "core"
-    ]
-    assert numbers
     recipe = fixture.facts["inputs"]["core"]
-    first_seed = int(recipe[recipe.index("22050,") + 6 : recipe.index("+j")])
-    offset = int(recipe.rsplit("+", 1)[1].rstrip(")"))
-    for number in numbers:
+    seeds = re.search(r"(\d+)\+j(?:\+(\d+))?\)", recipe)
+    assert seeds, recipe
+    first_seed = int(seeds[1]) + int(seeds[2] or 0)
+    for match in fixture.matches(r"core(\d+)\.acc_ap"):
+        number = match[1]
         targets, found = fixture.arrays[f"core{number}.target"], fixture.arrays[f"core{number}.generated"]
-        sound = np.asarray(
-            rules.waveform(SECONDS, SAMPLE_RATE, first_seed + int(number) + offset), dtype=np.float64
-        )
+        sound = _sound(rules, _seconds(recipe), first_seed + int(number), None)
         profile = loudness_profile(sound)
         confidences = [confidence(profile, int(onset), clamped=False) for onset in found]
         kept = official_nms(found.tolist(), confidences, NMS_WINDOW_S * SAMPLE_RATE)
@@ -92,4 +99,4 @@ def test_the_first_50_ms_fail_as_they_do_there(fixture: Any) -> None:
     assert fixture.facts["upstream_results"]["core_onset_before_50ms"]["exception"] == "ValueError"
     early = np.array([500], dtype=np.int64)
     with pytest.raises(NotComputableError, match="first 50 ms"):
-        match_condfoleygen(early, early, np.linspace(0, 1, int(SECONDS * SAMPLE_RATE)))
+        match_condfoleygen(early, early, np.linspace(0, 1, 2 * SAMPLE_RATE))

@@ -28,22 +28,47 @@ def _small(fixture: Any, which: str, without: str = "") -> Array:
     )
 
 
-def _full(seed: int, tag: int, clips: int, shift: float, video_dim: int, audio_dim: int) -> Array:
-    """Make the full-size sets by the recipe in the fixture's JSON."""
+NUMBERS = {
+    "seed": r"\bS=(\d+)",
+    "clips": r"\bn=(\d+)",
+    "video_dim": r"\bdv=(\d+)",
+    "audio_dim": r"\bda=(\d+)",
+    "stream": r"\[S,(\d+),tag,j\]",
+    "fewest": r"integers\((\d+),",
+    "most": r"integers\(\d+,(\d+)\)",
+    "latent": r"max\(tv,ta\),(\d+)\)",
+    "video_stream": r"tv\]@default_rng\(\[S,(\d+)\]",
+    "audio_stream": r"default_rng\(\[S,(\d+)\]\)\.standard_normal\(\(\d+,da",
+    "mixing": r"dv\)\)\*([\d.]+)",
+    "noise": r"([\d.]+)\*r\.standard_normal\(\(tv",
+}
+"""The numbers in the recipe of the full-size sets."""
 
-    def features(rng: np.random.Generator, latent: Array, stream: int, dimension: int) -> Array:
-        mixing = np.random.default_rng([seed, stream]).standard_normal((4, dimension)) * 0.5
-        noise = 0.4 * rng.standard_normal((len(latent), dimension))
-        return np.maximum(0, latent @ mixing + noise + shift).astype(np.float32)
+
+def _full(recipe: str, tag: int, shift: float) -> Array:
+    """Make a full-size set by the recipe in the fixture's JSON."""
+    number = {}
+    for name, pattern in NUMBERS.items():
+        match = re.search(pattern, recipe)
+        assert match, name
+        number[name] = float(match[1]) if name in ("mixing", "noise") else int(match[1])
+    seed = number["seed"]
+
+    def features(rng: np.random.Generator, latent: Array, stream: str) -> Array:
+        dimension = number[f"{stream}_dim"]
+        mixing = np.random.default_rng([seed, number[f"{stream}_stream"]]).standard_normal(
+            (number["latent"], dimension)
+        )
+        noise = number["noise"] * rng.standard_normal((len(latent), dimension))
+        return np.maximum(0, latent @ (mixing * number["mixing"]) + noise + shift).astype(np.float32)
 
     sets = []
-    for clip in range(clips):
-        rng = np.random.default_rng([seed, 600, tag, clip])
-        video_rows, audio_rows = rng.integers(6, 12), rng.integers(6, 12)
-        latent = rng.standard_normal((max(video_rows, audio_rows), 4))
-        video = features(rng, latent[:video_rows], 601, video_dim)
-        audio = features(rng, latent[:audio_rows], 602, audio_dim)
-        sets.append(side_by_side(video, audio))
+    for clip in range(number["clips"]):
+        rng = np.random.default_rng([seed, number["stream"], tag, clip])
+        video_rows, audio_rows = (rng.integers(number["fewest"], number["most"]) for _ in range(2))
+        latent = rng.standard_normal((max(video_rows, audio_rows), number["latent"]))
+        video = features(rng, latent[:video_rows], "video")
+        sets.append(side_by_side(video, features(rng, latent[:audio_rows], "audio")))
     return np.concatenate(sets)
 
 
@@ -68,14 +93,8 @@ def test_a_clip_without_sound_is_left_out(fixture: Any) -> None:
 
 def test_full_dimension_with_fewer_rows_than_dimensions(fixture: Any) -> None:
     recipe = fixture.facts["inputs"]["full"]
-    seed, clips, video_dim, audio_dim = (
-        int(re.search(rf"\b{name}=(\d+)", recipe).group(1))  # type: ignore[union-attr]
-        for name in ("S", "n", "dv", "da")
-    )
     sets = re.findall(r"tag (\d+), shift ([\d.]+) for (?:ref|eval)", recipe)
-    reference, generated = (
-        _full(seed, int(tag), clips, float(shift), video_dim, audio_dim) for tag, shift in sets
-    )
+    reference, generated = (_full(recipe, int(tag), float(shift)) for tag, shift in sets)
     assert [len(reference), len(generated)] == fixture.arrays["full.n_rows"].tolist()
     value = frechet_distance(reference, generated)
     assert value == pytest.approx(float(fixture.arrays["full.favd"]), rel=1e-4)

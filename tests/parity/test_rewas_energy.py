@@ -38,6 +38,7 @@ def test_spectrum_energy_and_control(fixture: Any, rules: ModuleType) -> None:
 
 def test_energy_mae(fixture: Any, rules: ModuleType) -> None:
     sounds = _sounds(fixture, rules)
+    sample_rate = fixture.facts["config"]["audio"]["sampling_rate"]
     keys = [key for key in fixture.arrays if key.startswith("eval_mae_")]
     assert keys
     for key in keys:
@@ -46,6 +47,6 @@ def test_energy_mae(fixture: Any, rules: ModuleType) -> None:
         assert np.abs(curves[0] - curves[1]).mean() == pytest.approx(float(fixture.arrays[key]), abs=1e-4)
         if len(sounds[first]) == len(sounds[second]):
             how = METRIC.convention("code")
-            clip = ClipInput(key, sounds[second], 16_000, reference=sounds[first])
+            clip = ClipInput(key, sounds[second], sample_rate, reference=sounds[first])
             value = how.combiner.value([how.statistics(clip)])
             assert value == pytest.approx(float(fixture.arrays[key]), abs=1e-4)

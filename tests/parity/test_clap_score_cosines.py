@@ -16,7 +16,9 @@ FORM = "clap_score_videofoley"
 def test_cosines_of_the_stored_embeddings(fixture: Any) -> None:
     embeddings = fixture.arrays["audio_embedding"].astype(np.float64)
     how = METRIC.convention("audio")
-    for other, expected in zip((1, 2), fixture.arrays["cos_pairs_0_1_and_0_2_no_dropout"], strict=True):
+    (key,) = fixture.matches(r"cos_pairs_\w+_no_dropout")
+    others = range(1, len(embeddings))
+    for other, expected in zip(others, fixture.arrays[key[0]], strict=True):
         clip = ClipInput(
             "clip",
             np.zeros(1),
@@ -29,7 +31,8 @@ def test_cosines_of_the_stored_embeddings(fixture: Any) -> None:
 
 def test_a_replaced_embedding_is_that_of_the_empty_text(fixture: Any) -> None:
     empty = fixture.arrays["unconditional_text_embedding"].astype(np.float64)
-    stored = float(fixture.arrays["released_p0.1.cos_of_replaced_to_original"])
+    (key,) = fixture.matches(r"released_p[\d.]+\.cos_of_replaced_to_original")
+    stored = float(fixture.arrays[key[0]])
     embeddings = fixture.arrays["audio_embedding"].astype(np.float64)
     assert min(abs(cosine(one, empty) - stored) for one in embeddings) < 1e-4
     assert expected_cosine(embeddings[0], embeddings[1], empty, 1.0) == pytest.approx(1.0)

@@ -45,12 +45,14 @@ def _frames(recipe: str, rules: ModuleType) -> np.ndarray:
 
 
 def _flow(recipe: str, height: int, width: int) -> np.ndarray:
-    """Make the two stacks that the recipe describes: coarse normal noise, blown up and cropped."""
+    """Make the stacks that the recipe describes: coarse normal noise, blown up and cropped."""
     match = FLOW.search(recipe)
     assert match, recipe
     first, second, frames, rows, columns = (int(number) for number in match.groups()[:5])
+    numbered = re.search(r"for stack k in ([\d,]+):", recipe)
+    assert numbered, recipe
     stacks = []
-    for stack in (0, 1):
+    for stack in map(int, numbered[1].split(",")):
         low = np.random.default_rng([first, second, stack]).standard_normal((frames, 2, rows, columns))
         low *= float(match[6])
         blown = np.repeat(np.repeat(low, -(-height // rows), axis=2), -(-width // columns), axis=3)

@@ -89,12 +89,17 @@ def test_hidden_layers(
 
 
 def test_windows_of_fadtk(
-    fixture: Any, rules: ModuleType, tower: AudioEmbedder, waveform_of: Callable[[str], np.ndarray]
+    fixture: Any,
+    rules: ModuleType,
+    tower: AudioEmbedder,
+    waveform_of: Callable[[str], np.ndarray],
+    rate_of: Callable[[str], int],
 ) -> None:
     names = [name for name in fixture.facts["inputs"] if name.startswith("fadtk")]
     assert names
     for name in names:
-        (outputs,) = tower.embed([waveform_of(fixture.facts["inputs"][name])], sample_rate=44100)
+        recipe = fixture.facts["inputs"][name]
+        (outputs,) = tower.embed([waveform_of(recipe)], sample_rate=rate_of(recipe))
         assert rules.compare(fixture.arrays, f"{name}.embeddings", outputs["embedding"]) < TOLERANCE
 
 

@@ -62,7 +62,10 @@ def test_embedding_and_probabilities(
         assert rules.compare(fixture.arrays, f"{name}.clipwise", outputs["logits"][0].sigmoid()) < TOLERANCE
         half = outputs["embedding"].numpy().astype(np.float16)
         stored = fixture.arrays[f"{name}.get_embedding_float16"]
-        assert (np.abs(half - stored) <= np.spacing(np.maximum(np.abs(half), np.abs(stored)))).all()
+        one_step = np.spacing(np.maximum(np.abs(half), np.abs(stored))).astype(np.float64)
+        # Near 0 a step of float16 is smaller than the noise of float32 in sums of large terms.
+        noise = TOLERANCE * np.sqrt(np.square(stored.astype(np.float64)).mean())
+        assert (np.abs(half.astype(np.float64) - stored) <= one_step + noise).all()
 
 
 def test_hidden_layers(
@@ -92,22 +95,24 @@ def _hidden(panns: AudioEmbedder, layers: set[str], samples: np.ndarray) -> dict
     return kept
 
 
-def test_front_end_of_16_khz_files(
-    fixture: Any, rules: ModuleType, panns: AudioEmbedder, waveform_of: Callable[[str], np.ndarray]
+def test_front_end_of_files_at_another_rate(
+    fixture: Any,
+    rules: ModuleType,
+    panns: AudioEmbedder,
+    waveform_of: Callable[[str], np.ndarray],
+    rate_of: Callable[[str], int],
 ) -> None:
-    recipe = fixture.facts["inputs"]["wav16k_i"]
-    first = int(re.search(r"(\d+)\+i\)", recipe)[1])  # type: ignore[index]
-    names = sorted({key.split(".")[0] for key in fixture.arrays if key.startswith("wav16k_")})
-    assert names
-    for name in names:
-        seed = first + int(name.removeprefix("wav16k_"))
-        samples = waveform_of(re.sub(r"\d+\+i", str(seed), recipe))
-        resampled = resample_kaiser_best(samples, 16000, 32000)
+    for match in fixture.matches(r"((wav\w+)_(\d+))\.embedding"):
+        name, recipe = match[1], fixture.facts["inputs"][f"{match[2]}_i"]
+        first = int(re.search(r"(\d+)\+i\)", recipe)[1])  # type: ignore[index]
+        samples = waveform_of(re.sub(r"\d+\+i", str(first + int(match[3])), recipe))
+        sample_rate = rate_of(recipe)
+        resampled = resample_kaiser_best(samples, sample_rate, fixture.facts["arguments"]["sample_rate"])
         _close(fixture, f"{name}.resampled_float", resampled, 1e-5)
         heard = through_pcm16(resampled)
         _close(fixture, f"{name}.after_int16_cache", heard, 1 / 32768)
         assert rules.compare(fixture.arrays, f"{name}.after_int16_cache", heard) < 1e-6
-        (outputs,) = panns.embed([samples], sample_rate=16000)
+        (outputs,) = panns.embed([samples], sample_rate=sample_rate)
         assert rules.compare(fixture.arrays, f"{name}.embedding", outputs["embedding"][0]) < TOLERANCE
         unquantised = _forward(panns, resampled)["embedding"][0]
         assert rules.compare(fixture.arrays, f"{name}.embedding_no_cache_quantisation", unquantised) < TOLERANCE

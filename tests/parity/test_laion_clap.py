@@ -58,10 +58,12 @@ def _embed(tower: AudioEmbedder, samples: np.ndarray) -> np.ndarray:
 def test_quantiser(fixture: Any, rules: ModuleType, waveform_of: Callable[[str], np.ndarray]) -> None:
     probe = truncate_to_int16(fixture.arrays["quantise_probe_in"])
     assert np.array_equal(probe, fixture.arrays["quantise_probe_out"])
-    samples = waveform_of(fixture.facts["inputs"]["w0"])
-    assert rules.compare(fixture.arrays, "w0.quantised_waveform", truncate_to_int16(samples)) < 1e-12
-    change = np.abs(truncate_to_int16(samples) - samples).max()
-    assert change == pytest.approx(float(fixture.arrays["w0.quantised_max_abs_change"]), abs=1e-9)
+    for match in fixture.matches(r"(\w+)\.quantised_max_abs_change"):
+        samples = waveform_of(fixture.facts["inputs"][match[1]])
+        quantised = truncate_to_int16(samples)
+        assert rules.compare(fixture.arrays, f"{match[1]}.quantised_waveform", quantised) < 1e-12
+        change = np.abs(quantised - samples).max()
+        assert change == pytest.approx(float(fixture.arrays[match[0]]), abs=1e-9)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -9,19 +9,19 @@ import numpy as np
 from clapstick.metrics.base import Array, ClipInput, Convention, Metric, NotComputableError, Setting, Statistics
 from clapstick.metrics.combiners import MeanOfClips, clip_score
 from clapstick.metrics.motion import video_motion
-from clapstick.metrics.onset_strength import SAMPLE_RATE, onset_strength
+from clapstick.metrics.onset_strength import HOP_SAMPLES, SAMPLE_RATE, onset_strength, pick_onsets
 from clapstick.metrics.waveform import RESAMPLER, require_sound, resample
 
 SMALLEST_FLOW = 0.1
+PEAK_DELTA = 0.07
+"""Default of librosa, where CondFoleyGen asks for 0.3."""
 _CODE = "guyyariv/TempoTokens@bf0b1e3 av_align.py"
 
 
 def audio_peaks(waveform: Array) -> Array:
     """Return onset times in seconds by librosa's detector with its defaults; sound at 22.05 kHz."""
-    import librosa
-
-    frames = librosa.onset.onset_detect(onset_envelope=onset_strength(waveform), sr=SAMPLE_RATE)
-    times: Array = librosa.frames_to_time(frames, sr=SAMPLE_RATE)
+    frames = pick_onsets(onset_strength(waveform), PEAK_DELTA)
+    times: Array = frames * HOP_SAMPLES / SAMPLE_RATE
     return times
 
 

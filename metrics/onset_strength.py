@@ -22,6 +22,8 @@ FFT_SAMPLES = 2048
 SMALLEST_POWER = 1e-10
 DYNAMIC_RANGE_DB = 80.0
 _FRAMES_AT_ONCE = 64
+_MEAN_FRAMES = int(0.1 * SAMPLE_RATE // HOP_SAMPLES)
+_WAIT_FRAMES = int(0.03 * SAMPLE_RATE // HOP_SAMPLES)
 _DB_PER_NEPER = 10 / math.log(10)
 
 
@@ -45,6 +47,40 @@ def onset_strength(waveform: Array) -> Array:
     mean_rise = np.maximum(rise, 0.0, out=rise).mean(axis=0, dtype=np.float64)
     delayed: Array = np.pad(mean_rise, (1 + FFT_SAMPLES // (2 * HOP_SAMPLES), 0))[: len(frames)]
     return delayed
+
+
+def pick_onsets(strength: Array, delta: float) -> NDArray[np.int64]:
+    """Return the frames of onsets, as ``librosa.onset.onset_detect(onset_envelope=strength, delta=delta)``.
+
+    Strength is scaled to [0, 1]. An onset is no weaker than the frame before it, by `delta` stronger than the
+    mean of the four frames before and after, and not next to the onset before it. librosa compiles this step
+    when it is first imported, and processes that do so at once can leave a cache that ends every later one.
+
+    Parameters
+    ----------
+    strength : array, shape (frames,)
+    delta : float
+
+    Returns
+    -------
+    array of int, shape (onsets,)
+    """
+    scaled = strength - strength.min()
+    scaled /= scaled.max() + np.finfo(scaled.dtype).tiny
+    if not scaled.any() or not np.isfinite(scaled).all():
+        return np.zeros(0, dtype=np.int64)
+    padded = np.pad(scaled, _MEAN_FRAMES)
+    inside = np.pad(np.ones(scaled.size), _MEAN_FRAMES)
+    total, count = np.zeros(scaled.size), np.zeros(scaled.size)
+    for shift in range(2 * _MEAN_FRAMES + 1):
+        total += padded[shift : shift + scaled.size]
+        count += inside[shift : shift + scaled.size]
+    rising = np.append(True, scaled[1:] >= scaled[:-1])
+    onsets: list[int] = []
+    for frame in np.flatnonzero(rising & (scaled >= total / count + delta)).tolist():
+        if not onsets or frame - onsets[-1] > _WAIT_FRAMES:
+            onsets.append(frame)
+    return np.array(onsets, dtype=np.int64)
 
 
 def _mel_powers(frames: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clapstick.metrics.base import Array, NotComputableError
-from clapstick.metrics.onset_strength import HOP_SAMPLES, SAMPLE_RATE, onset_strength
+from clapstick.metrics.onset_strength import HOP_SAMPLES, SAMPLE_RATE, onset_strength, pick_onsets
 from clapstick.metrics.waveform import derived_once
 
 PEAK_DELTA = 0.3
@@ -57,16 +57,7 @@ def detect_onsets(waveform: Array, *, delta: float = PEAK_DELTA) -> Onsets:
 
 
 def _detected(waveform: Array, delta: float) -> Onsets:
-    import librosa
-
-    found: Onsets = librosa.onset.onset_detect(
-        onset_envelope=onset_strength(waveform),
-        sr=SAMPLE_RATE,
-        hop_length=HOP_SAMPLES,
-        units="samples",
-        delta=delta,
-    ).astype(np.int64)
-    return found
+    return pick_onsets(onset_strength(waveform), delta) * HOP_SAMPLES
 
 
 def loudness_profile(waveform: Array) -> Array:

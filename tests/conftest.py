@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Test processes side by side: threads of their own would wait for each other's cores.
     for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(_variable, "1")
+    # numba's compiled functions: processes that fill one cache at once can leave it damaged.
+    os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp(prefix="clapstick-numba-"))
 
 
 @pytest.fixture(scope="session")

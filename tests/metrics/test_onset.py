@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import librosa
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
 from clapstick.metrics import onset, onset_logits
 from clapstick.metrics.base import Array, ClipInput, NotComputableError
+from clapstick.metrics.onset_strength import pick_onsets
 from clapstick.metrics.onsets import (
     Matching,
     average_precision,
@@ -176,3 +181,13 @@ def test_clips_without_reference_onsets_have_a_reason() -> None:
     silent = ClipInput("clip", np.zeros(2 * RATE), RATE, reference=np.zeros(2 * RATE))
     with pytest.raises(NotComputableError, match="no onset was found in either sound"):
         onset.METRICS[1].convention("condfoleygen").statistics(silent)
+
+
+@given(
+    strength=arrays(np.float64, st.integers(1, 120), elements=st.floats(0, 10, width=32)),
+    delta=st.sampled_from([0.0, 0.07, 0.3]),
+)
+@settings(deadline=None)
+def test_onsets_are_picked_as_librosa_does(strength: Array, delta: float) -> None:
+    expected = librosa.onset.onset_detect(onset_envelope=strength, sr=22_050, hop_length=512, delta=delta)
+    np.testing.assert_array_equal(pick_onsets(strength, delta), expected)

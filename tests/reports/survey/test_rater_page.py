@@ -75,6 +75,7 @@ def on_page(page, number: int) -> None:
 def begin_by_keyboard(page) -> None:
     press_to(page, "I agree")
     heading(page, "What to do")
+    playwright.expect(page.locator("h1")).to_be_focused()  # a new page takes the focus once it is drawn
     press_to(page, "Go on")
     heading(page, "Can you hear it?")
     page.get_by_label("How many beeps?").focus()

@@ -16,11 +16,10 @@ from pathlib import Path
 from pydantic import Field
 
 from clapstick import metrics
-from clapstick.harness.weights import missing_weights, weights_dir
+from clapstick.harness.weights import lacks, weights_dir
 from clapstick.protocols.plugins import plugin_files
 from clapstick.protocols.problems import fail
 from clapstick.systems.card import FoundProgram, ProgramCard, read_card
-from clapstick.systems.missing import missing_here
 from clapstick.systems.runtimes.options import RuntimeOptions, options_path, read_options
 
 ENTRY_POINT_GROUP = "clapstick.adapters"
@@ -113,11 +112,6 @@ def adapter_options(found: FoundAdapter) -> RuntimeOptions:
             remedy="Remove the key; CLAPSTICK_WEIGHTS names another folder.",
         )
     return options.model_copy(update={"weights": weights_dir() if found.card.weights else None})
-
-
-def lacks(found: FoundAdapter, options: RuntimeOptions) -> list[str]:
-    """Return what an adapter lacks here, checkpoints included; empty where it can run."""
-    return [*missing_here(found, options), *(f"weights {name}" for name in missing_weights(found.card.weights))]
 
 
 def require_adapter(found: FoundAdapter, options: RuntimeOptions) -> None:

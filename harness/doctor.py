@@ -153,7 +153,8 @@ def _weights() -> list[Check]:
 
 
 def _adapters() -> list[Check]:
-    from clapstick.harness.adapters import adapter_options, adapters, lacks
+    from clapstick.harness.adapters import adapter_options, adapters
+    from clapstick.harness.weights import lacks
 
     checks = []
     for name, found in adapters().items():

@@ -99,13 +99,9 @@ def embed_run(
         except (NotComputableError, ClapstickError) as error:
             reasons |= {request: str(error) for request in requests if (one.kind, one.name) in _names(request)}
     files = {(system, clip.id): _files_of(found, system, clip.id) for system in systems for clip in clips}
-    checkpoints = {(one.kind, one.name): list(one.weights) for one in needed}
+    hashes = {(one.kind, one.name): {name: weights_sha256(name) for name in one.weights} for one in needed}
     weights = {
-        request: {
-            checkpoint: weights_sha256(checkpoint)
-            for embedder_of in _names(request)
-            for checkpoint in checkpoints[embedder_of]
-        }
+        request: dict(item for embedder_of in _names(request) for item in hashes[embedder_of].items())
         for request in requests
         if request not in reasons
     }

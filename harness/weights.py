@@ -6,15 +6,19 @@ import difflib
 import hashlib
 import os
 import tomllib
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from clapstick.protocols.archive import write_text
 from clapstick.protocols.cache import cache_dir
 from clapstick.protocols.problems import ClapstickError, fail
+
+if TYPE_CHECKING:
+    from clapstick.systems.card import FoundProgram
+    from clapstick.systems.runtimes.options import RuntimeOptions
 
 _LIST = Path(__file__).with_name("weights.toml")
 
@@ -108,15 +112,17 @@ def find_weights(name: str) -> Path:
     return _checked(name)[0]
 
 
-def missing_weights(names: Iterable[str]) -> list[str]:
-    """Return those checkpoints that are not here, or not what their source states."""
-    missing = []
-    for name in names:
+def lacks(found: FoundProgram, options: RuntimeOptions) -> list[str]:
+    """Return what a system or metric adapter lacks here, checkpoints included; empty where it can run."""
+    from clapstick.systems.missing import missing_here
+
+    absent = missing_here(found, options)
+    for name in found.card.weights:
         try:
             find_weights(name)
         except ClapstickError:
-            missing.append(name)
-    return missing
+            absent.append(f"weights {name}")
+    return absent
 
 
 def weights_sha256(name: str) -> str:

@@ -43,7 +43,8 @@ def list_adapters(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _row(found: Any) -> dict[str, Any]:
-    from clapstick.harness.adapters import adapter_options, lacks
+    from clapstick.harness.adapters import adapter_options
+    from clapstick.harness.weights import lacks
     from clapstick.metrics.registry import metrics
 
     card = found.card
@@ -68,7 +69,8 @@ def _row(found: Any) -> dict[str, Any]:
 
 def show(name: NameArgument) -> None:
     """Print an adapter's card and what it lacks here as JSON. Example: clapstick adapters show imagebind"""
-    from clapstick.harness.adapters import adapter_options, find_adapter, lacks
+    from clapstick.harness.adapters import adapter_options, find_adapter
+    from clapstick.harness.weights import lacks
 
     found = find_adapter(name)
     print_json(found.card.model_dump(mode="json") | {"missing here": lacks(found, adapter_options(found))})

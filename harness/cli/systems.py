@@ -40,13 +40,11 @@ def list_systems(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _row(found: Any) -> dict[str, Any]:
-    from clapstick.harness.weights import missing_weights
-    from clapstick.systems.missing import missing_here
+    from clapstick.harness.weights import lacks
     from clapstick.systems.runtimes.options import read_options
 
     card = found.card
     options = read_options(card.name)
-    lacks = [*missing_here(found, options), *(f"weights {name}" for name in missing_weights(card.weights))]
     rate = "follows reference" if card.sample_rate is None else f"{card.sample_rate} Hz"
     return {
         "name": card.name,
@@ -60,7 +58,7 @@ def _row(found: Any) -> dict[str, Any]:
         "licence_code": card.licence_code,
         "licence_weights": card.licence_weights,
         "licence of code / weights": licences(card.licence_code, card.licence_weights),
-        "missing here": ", ".join(lacks),
+        "missing here": ", ".join(lacks(found, options)),
         "summary": card.summary,
     }
 

@@ -25,6 +25,7 @@ from clapstick.reports.tables import cost_of
 
 WIDTH, HEIGHT = 560, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 16, 54
+_INSIDE = Box(right=WIDTH, top=_TOP, bottom=HEIGHT - _BOTTOM)
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,7 @@ def _point(point: Point, across: Scale, up: Scale, taken: list[Taken]) -> Markup
     if point.note:
         label = f"{label} ({point.note})"
     style_of_words = "dim" if point.is_control else "fg"
-    box = Box(right=WIDTH, top=_TOP, bottom=HEIGHT - _BOTTOM)
-    parts.append(label_beside(x, y, label, style_of_words, taken, box))
+    parts.append(label_beside(x, y, label, style_of_words, taken, _INSIDE))
     return Markup("").join(parts)
 
 

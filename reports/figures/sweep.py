@@ -154,6 +154,7 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
     gap = 34.0
     panel = (WIDTH - _LEFT - _RIGHT - gap * (len(costs) - 1)) / len(costs)
     parts = [text(0, 14, f"{axes.words} against cost", font_weight=600)]
+    all_named = len(line.values) <= _MOST_NAMED
     for index, cost in enumerate(costs):
         start = _LEFT + index * (panel + gap)
         parts += _vertical_axis(up, "" if index else axes.unit, start, start + panel, labelled=index == 0)
@@ -167,9 +168,7 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
             )
         taken: list[Taken] = []
         box = Box(right=start + panel + gap / 2, top=top, bottom=bottom)
-        named = line.values
-        if len(named) > _MOST_NAMED:
-            named = tuple(_unbeaten(cost.costs, line.values, axes.direction))
+        named = line.values if all_named else _unbeaten(cost.costs, line.values, axes.direction)
         for x, value in zip(cost.costs, line.values, strict=True):
             place = along(x), up(value.mean)
             parts += _mark(place[0], value, up, 0, varied=True)
@@ -177,7 +176,7 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
                 parts.append(label_beside(*place, value.label, "dim", taken, box, font_size=10))
     which = (
         f"each mark is labelled with its {axes.along}"
-        if len(line.values) <= _MOST_NAMED
+        if all_named
         else "labelled are those that no other is both cheaper and better than"
     )
     caption = (
@@ -187,15 +186,15 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
     return Figure(name, drawing(WIDTH, bottom + 46, f"{axes.title} against cost", *parts), caption)
 
 
-def _unbeaten(costs: Sequence[float], values: Sequence[SweepValue], direction: str) -> list[SweepValue]:
+def _unbeaten(costs: Sequence[float], values: Sequence[SweepValue], direction: str) -> tuple[SweepValue, ...]:
     """Return the values that no other is both cheaper and better than."""
     sign = -1.0 if direction == "higher" else 1.0
     points = [(cost, sign * value.mean) for cost, value in zip(costs, values, strict=True)]
-    return [
+    return tuple(
         value
         for value, (cost, mean) in zip(values, points, strict=True)
         if not any(other_cost < cost and other_mean < mean for other_cost, other_mean in points)
-    ]
+    )
 
 
 def _short(value: float) -> str:

@@ -47,7 +47,7 @@ class TinyDiffusion:
     shaped : bool
         Whether gains over time bring what the diffusion made to the envelope exactly.
     corrections : int
-        How many times the sound is made again from a corrected curve.
+        How many drafts correct the curve that stage 2 is told.
     """
 
     def __init__(

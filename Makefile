@@ -32,6 +32,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)  ## Measure speed and memory as ratios.
+	$(BIN)/python -m uv pip install -q -p $(BIN)/python --no-deps -r tests/benchmarks/requirements.txt
 	$(BIN)/pytest -m benchmark -q -s
 
 test-newest:  ## Run the tests of the core with the newest versions of everything.

@@ -34,19 +34,31 @@ from clapstick.metrics.onsets import (
     match_clean,
     match_condfoleygen,
 )
-from clapstick.metrics.waveform import RESAMPLER, require_sound, resample, sound_pair
+from clapstick.metrics.waveform import (
+    MOVIEPY_READER,
+    RESAMPLER,
+    as_moviepy_reads,
+    require_sound,
+    resample,
+    sound_pair,
+)
 
 Score = Callable[[Matching], float]
 
 
 def _condfoleygen(clip: ClipInput, *, score: Score) -> Statistics:
-    reference, generated = sound_pair(clip, sample_rate=SAMPLE_RATE)
+    reference, generated = _pair_as_the_script_reads(clip)
     targets, found = detect_onsets(reference), detect_onsets(generated)
     if not len(targets) and not len(found):
         raise NotComputableError(
             "no onset was found in either sound, where the official script stops with an error"
         )
     return clip_score(score(match_condfoleygen(targets, found, generated)))
+
+
+def _pair_as_the_script_reads(clip: ClipInput) -> tuple[Array, Array]:
+    reference, generated = sound_pair(clip, sample_rate=clip.sample_rate)
+    return as_moviepy_reads(reference, clip.sample_rate), as_moviepy_reads(generated, clip.sample_rate)
 
 
 def _clean(clip: ClipInput, *, score: Score) -> Statistics:
@@ -82,8 +94,16 @@ def _videofoley(clip: ClipInput, *, score: Score) -> Statistics:
 
 
 def _count(clip: ClipInput) -> Statistics:
-    reference, generated = sound_pair(clip, sample_rate=SAMPLE_RATE)
-    return clip_score(float(len(detect_onsets(reference)) == len(detect_onsets(generated))))
+    return _same_count(sound_pair(clip, sample_rate=SAMPLE_RATE))
+
+
+def _count_condfoleygen(clip: ClipInput) -> Statistics:
+    return _same_count(_pair_as_the_script_reads(clip))
+
+
+def _same_count(sounds: tuple[Array, Array]) -> Statistics:
+    reference, generated = (len(detect_onsets(sound)) for sound in sounds)
+    return clip_score(float(reference == generated))
 
 
 def _count_annotations(clip: ClipInput) -> Statistics:
@@ -122,6 +142,7 @@ _DETECTION: dict[str, Setting] = {
     "nms-s": NMS_WINDOW_S,
     "resampler": RESAMPLER,
 }
+_OFFICIAL_DETECTION = _DETECTION | {"resampler": MOVIEPY_READER}
 _CONDFOLEYGEN = "XYPB/CondFoleyGen@c565db7 predict_onset.py"
 _VIDEO_FOLEY = "jnwnlee/video-foley@0afd45a criterion.py (OnsetPostProcess, OnsetLoss); table 4 of Video-Foley"
 _ANNOTATED: tuple[Need, ...] = ("onsets",)
@@ -148,15 +169,19 @@ def _conventions(
         ),
         Convention(
             name="condfoleygen",
-            summary=f"{quantity}; detector, matching and quirks of the official script, on the whole clip.",
+            summary=(
+                f"{quantity}; reader, detector, matching and quirks of the official script, on the whole clip."
+            ),
             statistics=partial(_condfoleygen, score=score),
             combiner=mean,
             source=_CONDFOLEYGEN,
             official=True,
-            parameters=_DETECTION,
+            parameters=_OFFICIAL_DETECTION,
             caveat=(
                 "Stops counting reference onsets once all generated ones are used, gives a silent sound AP "
-                "1, and its suppression skips every second neighbour. The script looks at the first 2 s only."
+                "1, and its suppression skips every second neighbour. Sound is read as by moviepy, every "
+                "second sample of 44.1 kHz: what lies above 11 kHz folds back. The script looks at the "
+                "first 2 s only, unless told otherwise."
             ),
         ),
         Convention(
@@ -235,9 +260,17 @@ METRICS = (
                 summary="Onsets detected by librosa (delta 0.3) in both sounds; no suppression.",
                 statistics=_count,
                 combiner=MeanOfClips(),
+                source=f"Clapstick; {_CONDFOLEYGEN}, first printed number, with sound resampled by soxr",
+                parameters=_DETECTION,
+            ),
+            Convention(
+                name="condfoleygen",
+                summary="Reader and detector of the official script in both sounds; no suppression.",
+                statistics=_count_condfoleygen,
+                combiner=MeanOfClips(),
                 source=f"{_CONDFOLEYGEN}, first printed number",
                 official=True,
-                parameters=_DETECTION,
+                parameters=_OFFICIAL_DETECTION,
             ),
             Convention(
                 name="annotations",

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from clapstick.metrics.base import Array, ClipInput, NotComputableError
 
 RESAMPLER = "soxr HQ"
+MOVIEPY_READER = "ffmpeg to 44.1 kHz s16, every second sample"
+_MOVIEPY_RATE = 44_100
+_SAMPLES_AT_ONCE = 16_384
 
 _Derived = TypeVar("_Derived")
 _Float = TypeVar("_Float", np.float32, np.float64)
@@ -93,6 +96,49 @@ def _resampled(waveform: Array, from_rate: int, to_rate: int) -> Array:
     resampled: Array = soxr.resample(waveform, from_rate, to_rate, quality="HQ")
     resampled.flags.writeable = False
     return resampled
+
+
+def as_moviepy_reads(waveform: Array, from_rate: int) -> Array:
+    """Return a mono waveform at 22.05 kHz as moviepy's ``to_soundarray(fps=22050)`` reads it from a video.
+
+    moviepy lets FFmpeg resample to 44.1 kHz stereo in 16 bits (mono by 0.707) and takes every second sample
+    without a filter, so what a sound has above 11 kHz folds back. A waveform at 22.05 kHz counts as read.
+
+    Parameters
+    ----------
+    waveform : array, shape (samples,)
+        Full scale 1.0.
+    from_rate : int
+        Hz.
+
+    Returns
+    -------
+    array, shape (samples at 22.05 kHz,)
+
+    Notes
+    -----
+    Source: moviepy 1.0.3 and 2.2.1, audio/io/readers.py; resampled by FFmpeg's libswresample here as there.
+    """
+    if from_rate == _MOVIEPY_RATE // 2:
+        return waveform
+    return derived_once(waveform, ("moviepy", from_rate), lambda sound: _moviepy_read(sound, from_rate))
+
+
+def _moviepy_read(waveform: Array, from_rate: int) -> Array:
+    import av
+
+    single = waveform.astype(np.float32)[np.newaxis]
+    resampler = av.AudioResampler(format="s16", layout="stereo", rate=_MOVIEPY_RATE)
+    pieces = []
+    for start in range(0, waveform.size, _SAMPLES_AT_ONCE):
+        some = single[:, start : start + _SAMPLES_AT_ONCE]
+        frame = av.AudioFrame.from_ndarray(some, format="fltp", layout="mono")
+        frame.sample_rate = from_rate
+        pieces += [piece.to_ndarray()[0, ::2] for piece in resampler.resample(frame)]
+    pieces += [piece.to_ndarray()[0, ::2] for piece in resampler.resample(None)]
+    read: Array = np.concatenate(pieces)[::2] / 2**15
+    read.flags.writeable = False
+    return read
 
 
 def peak_normalised(waveform: NDArray[_Float], peak: float = 1.0) -> NDArray[_Float]:

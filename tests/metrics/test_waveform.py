@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import shutil
+import subprocess
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -12,6 +15,7 @@ from clapstick.metrics import waveform
 from clapstick.metrics.base import Array, ClipInput
 from clapstick.metrics.onset_strength import onset_strength
 from clapstick.metrics.onsets import detect_onsets
+from clapstick.protocols.audio import Audio, read_wav, write_wav
 
 
 def _bursts(state: int, rate: int = 22_050, seconds: int = 3) -> Array:
@@ -82,6 +86,32 @@ def test_resampling_is_librosas() -> None:
     got = waveform.resample(sound, 16_000, 22_050)
     np.testing.assert_allclose(got, expected[: len(got)], rtol=0, atol=1e-6)
     assert waveform.resample(sound, 16_000, 16_000) is sound
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+@pytest.mark.parametrize("rate", [8_000, 16_000, 32_000, 44_100, 48_000])
+def test_moviepys_reading_is_ffmpegs_every_second_sample(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "sound.wav"
+    write_wav(path, Audio(_bursts(2, rate).astype(np.float32)[:, np.newaxis], rate))
+    command = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "s16le", "-ar", "44100", "-ac", "2", "-"]
+    stereo = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.int16)
+    expected = (stereo.reshape(-1, 2) / 2**15).mean(axis=1)[::2]
+    got = waveform.as_moviepy_reads(read_wav(path).mono.astype(np.float64), rate)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_moviepys_reading_folds_high_tones_back() -> None:
+    # 14 kHz sampled at 22.05 kHz without a filter is heard at 22.05 - 14 = 8.05 kHz.
+    sound = 0.5 * np.sin(2 * np.pi * 14_000 * np.arange(44_100) / 44_100)
+    read = waveform.as_moviepy_reads(sound, 44_100)
+    assert len(read) == 22_050
+    assert int(np.abs(np.fft.rfft(read)).argmax()) == 8_050
+    assert np.abs(waveform.resample(sound, 44_100, 22_050)[2_000:-2_000]).max() < 1e-3
+
+
+def test_moviepys_reading_leaves_22_khz_as_it_is() -> None:
+    sound = _bursts(3)
+    assert waveform.as_moviepy_reads(sound, 22_050) is sound
 
 
 def test_peaks_are_set_and_silence_is_left() -> None:

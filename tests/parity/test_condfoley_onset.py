@@ -59,7 +59,7 @@ def test_pairs_of_sounds(fixture: Any, rules: ModuleType) -> None:
             continue
         values = [how.combiner.value([how.statistics(clip)]) for how in conventions]
         assert values == pytest.approx([case["acc"], case["ap"]], abs=1e-9), case["case"]
-        same = METRICS[2].convention("clean").statistics(clip)["value"]
+        same = METRICS[2].convention("condfoleygen").statistics(clip)["value"]
         assert bool(same) == bool(fixture.arrays[f"p{number}.count_match"]), case["case"]
         for match in fixture.matches(rf"p{number}\.acc_ap_at_delta_([\d._]+)"):
             wider = [

@@ -115,6 +115,11 @@ def as_moviepy_reads(waveform: Array, from_rate: int) -> Array:
     -------
     array, shape (samples at 22.05 kHz,)
 
+    Raises
+    ------
+    NotComputableError
+        If the sound is shorter than FFmpeg's filter, some 20 samples.
+
     Notes
     -----
     Source: moviepy 1.0.3 and 2.2.1, audio/io/readers.py; resampled by FFmpeg's libswresample here as there.
@@ -136,6 +141,11 @@ def _moviepy_read(waveform: Array, from_rate: int) -> Array:
         frame.sample_rate = from_rate
         pieces += [piece.to_ndarray()[0, ::2] for piece in resampler.resample(frame)]
     pieces += [piece.to_ndarray()[0, ::2] for piece in resampler.resample(None)]
+    if not pieces:
+        raise NotComputableError(
+            f"FFmpeg resamples {waveform.size} samples at {from_rate} Hz to nothing; use the clean convention "
+            "or a longer clip"
+        )
     read: Array = np.concatenate(pieces)[::2] / 2**15
     read.flags.writeable = False
     return read

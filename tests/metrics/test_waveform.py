@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from clapstick.metrics import waveform
-from clapstick.metrics.base import Array, ClipInput
+from clapstick.metrics.base import Array, ClipInput, NotComputableError
 from clapstick.metrics.onset_strength import onset_strength
 from clapstick.metrics.onsets import detect_onsets
 from clapstick.protocols.audio import Audio, read_wav, write_wav
@@ -107,6 +107,11 @@ def test_moviepys_reading_folds_high_tones_back() -> None:
     assert len(read) == 22_050
     assert int(np.abs(np.fft.rfft(read)).argmax()) == 8_050
     assert np.abs(waveform.resample(sound, 44_100, 22_050)[2_000:-2_000]).max() < 1e-3
+
+
+def test_a_sound_shorter_than_ffmpegs_filter_has_a_reason() -> None:
+    with pytest.raises(NotComputableError, match="resamples 3 samples at 16000 Hz to nothing"):
+        waveform.as_moviepy_reads(np.ones(3), 16_000)
 
 
 def test_moviepys_reading_leaves_22_khz_as_it_is() -> None:

@@ -7,9 +7,7 @@ docs/metric-adapters.md tells how to write one.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,8 +16,8 @@ from pydantic import Field
 from clapstick import metrics
 from clapstick.harness.weights import lacks, weights_dir
 from clapstick.protocols.plugins import plugin_files
-from clapstick.protocols.problems import fail
-from clapstick.systems.card import FoundProgram, ProgramCard, read_card
+from clapstick.protocols.problems import fail, unknown_name
+from clapstick.systems.card import Found, ProgramCard, programs_by_name, read_card
 from clapstick.systems.runtimes.options import RuntimeOptions, options_path, read_options
 
 ENTRY_POINT_GROUP = "clapstick.adapters"
@@ -36,11 +34,7 @@ class AdapterCard(ProgramCard):
     """Numbers a row."""
 
 
-@dataclass(frozen=True)
-class FoundAdapter(FoundProgram):
-    """An adapter's card and the folder it lies in."""
-
-    card: AdapterCard
+FoundAdapter = Found[AdapterCard]
 
 
 @cache
@@ -54,20 +48,9 @@ def adapters() -> Mapping[str, FoundAdapter]:
     ClapstickError
         If a card is not valid, two adapters share a name, or an entry point does not load; names the package.
     """
-    paths = sorted((Path(metrics.__path__[0]) / "adapters").glob("*/*.toml"))
-    paths += plugin_files(ENTRY_POINT_GROUP, "metric adapter")
-    found: dict[str, FoundAdapter] = {}
-    for path in paths:
-        card = read_card(path, AdapterCard)
-        if card.name in found:
-            raise fail(
-                "two metric adapters have the same name",
-                card.name,
-                found=f"{found[card.name].folder} and {path.parent}",
-                remedy="Rename one of them.",
-            )
-        found[card.name] = FoundAdapter(card, path.parent)
-    return found
+    own = sorted((Path(metrics.__path__[0]) / "adapters").glob("*/*.toml"))
+    plugins = plugin_files(ENTRY_POINT_GROUP, "metric adapter")
+    return programs_by_name([*own, *plugins], AdapterCard, "metric adapter")
 
 
 def find_adapter(name_or_path: str) -> FoundAdapter:
@@ -85,12 +68,12 @@ def find_adapter(name_or_path: str) -> FoundAdapter:
     cards = sorted(path.glob("*.toml")) if path.is_dir() else [path]
     if len(cards) == 1 and cards[0].is_file():
         return FoundAdapter(read_card(cards[0], AdapterCard), cards[0].parent)
-    near = difflib.get_close_matches(name_or_path, known, n=1)
-    raise fail(
+    raise unknown_name(
         "no such metric adapter",
         name_or_path,
-        expected=f"one of {', '.join(known)}, or a folder with one card",
-        remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick adapters`.",
+        known,
+        also="or a folder with one card",
+        otherwise="List them with `clapstick adapters`.",
     )
 
 

@@ -19,8 +19,8 @@ from clapstick.protocols.clips import Clip, Prompt
 from clapstick.protocols.media import read_audio
 from clapstick.protocols.problems import Problem, fail
 from clapstick.systems.base import Context, NativeOutput, Request, System
-from clapstick.systems.card import ParameterValue, SystemCard
-from clapstick.systems.registry import FoundSystem, build_system
+from clapstick.systems.card import FoundSystem, ParameterValue, SystemCard
+from clapstick.systems.registry import build_system
 
 
 @dataclass(frozen=True)

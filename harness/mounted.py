@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from clapstick.harness.provenance import file_sha256, text_sha256
 from clapstick.protocols.archive import write_text
 from clapstick.protocols.cache import cache_dir, writable
-from clapstick.systems.registry import FoundSystem
+from clapstick.systems.card import FoundSystem
 from clapstick.systems.runtimes.files import sounds_folder
 from clapstick.systems.runtimes.options import RuntimeOptions
 

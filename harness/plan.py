@@ -17,13 +17,13 @@ from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import ErrorRecord, RunArchive
 from clapstick.protocols.audit import flag_seen
 from clapstick.protocols.clips import Clip
-from clapstick.protocols.problems import ClapstickError, Problem, fail
+from clapstick.protocols.problems import ClapstickError, Problem, fail, unknown_name
 from clapstick.protocols.prompts import apply_prompts
 from clapstick.protocols.protocol import Protocol
 from clapstick.protocols.readers.base import find_reader
-from clapstick.systems.card import ParameterValue
+from clapstick.systems.card import FoundSystem, ParameterValue
 from clapstick.systems.missing import missing_here
-from clapstick.systems.registry import FoundSystem, built_in_systems, find_entry, find_system
+from clapstick.systems.registry import built_in_systems, find_entry, find_system
 from clapstick.systems.runtimes.options import RuntimeOptions, read_options
 
 
@@ -106,19 +106,17 @@ def score_requests(protocol: Protocol) -> tuple[ScoreRequest, ...]:
     ClapstickError
         If one is unknown; names the nearest.
     """
-    import difflib
-
     requests = []
     known = metrics()
     for text in protocol.metrics:
         name, _, convention = text.partition(":")
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise fail(
+            raise unknown_name(
                 "no such metric",
-                f"protocol {protocol.name}",
-                found=name,
-                remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick metrics`.",
+                name,
+                known,
+                where=f"protocol {protocol.name}",
+                otherwise="List them with `clapstick metrics`.",
             )
         try:
             requests.append(ScoreRequest(name, known[name].convention(convention or None).name))

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clapstick.protocols.protocol import Protocol
-from clapstick.systems.card import ParameterValue
-from clapstick.systems.registry import FoundSystem
+from clapstick.systems.card import FoundSystem, ParameterValue
 
 REFERENCE = "reference"
 """The control that emits the reference sound; part of every run, because scores are taken against it."""

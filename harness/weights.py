@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import tomllib
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from clapstick.protocols.archive import write_text
 from clapstick.protocols.cache import cache_dir
-from clapstick.protocols.problems import ClapstickError, fail
+from clapstick.protocols.problems import ClapstickError, fail, unknown_name
 
 if TYPE_CHECKING:
     from clapstick.systems.card import FoundProgram
@@ -88,13 +87,7 @@ def weight_file(name: str) -> WeightFile:
     """Return what is known of one file; raise `ClapstickError` that suggests names where there is none."""
     known = known_weights()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        raise fail(
-            "no weights are called that",
-            name,
-            expected=f"one of {', '.join(near or known)}",
-            remedy="`clapstick weights list` shows all.",
-        )
+        raise unknown_name("no such weights", name, known, otherwise="`clapstick weights list` shows all.")
     return known[name]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -45,4 +48,31 @@ def fail(
     """Make a `ClapstickError` with one problem: ``raise fail("no video stream", path, remedy="...")``."""
     return ClapstickError(
         Problem(what=what, where=str(where), found=str(found), expected=str(expected), remedy=remedy)
+    )
+
+
+def unknown_name(
+    what: str, name: str, known: Iterable[str], *, where: object = "", also: str = "", otherwise: str = ""
+) -> ClapstickError:
+    """Make the error for a name that nothing has; its remedy is the nearest known one.
+
+    Parameters
+    ----------
+    what : str
+        Such as "no such protocol".
+    where : object
+        What holds the name; the name itself where it was given by hand.
+    also : str
+        What may stand there beside the known names, such as "or a TOML file".
+    otherwise : str
+        Remedy where no known name is near.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return fail(
+        what,
+        where or name,
+        found=name if where else "",
+        expected="one of " + ", ".join([*names, also] if also else names),
+        remedy=f"Did you mean {near[0]}?" if near else otherwise,
     )

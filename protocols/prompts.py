@@ -6,7 +6,6 @@ and said in the clip's warnings.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from clapstick.protocols.clips import Clip, Onset, Prompt, PromptKind
-from clapstick.protocols.problems import fail
+from clapstick.protocols.problems import unknown_name
 from clapstick.protocols.protocol import PromptRules
 
 NONE = "none"
@@ -91,13 +90,8 @@ def find_policy(name: str) -> AudioPolicy | None:
 def _find(kind: str, name: str, known: Mapping[str, _Named]) -> _Named:
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    raise fail(
-        f"no such {kind}",
-        "prompt",
-        found=name,
-        expected=f"one of {', '.join(known)}, {NONE}",
-        remedy=f"Did you mean {near[0]}?" if near else "Choose one of these.",
+    raise unknown_name(
+        f"no such {kind}", name, [*known, NONE], where="prompt", otherwise="Choose one of these."
     )
 
 

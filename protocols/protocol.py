@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.plugins import plugin_files
-from clapstick.protocols.problems import fail
+from clapstick.protocols.problems import fail, unknown_name
 
 ENTRY_POINT_GROUP = "clapstick.protocols"
 
@@ -154,10 +153,10 @@ def find_protocol(name_or_path: str) -> Protocol:
     path = Path(name_or_path)
     if path.suffix == ".toml" and path.is_file():
         return read_protocol(path)
-    near = difflib.get_close_matches(name_or_path, known, n=1)
-    raise fail(
+    raise unknown_name(
         "no such protocol",
         name_or_path,
-        expected=f"one of {', '.join(known)}, or a TOML file",
-        remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick protocols`.",
+        known,
+        also="or a TOML file",
+        otherwise="List them with `clapstick protocols`.",
     )

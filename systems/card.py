@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -119,15 +120,19 @@ class SystemCard(ProgramCard):
     published: tuple[Published, ...] = ()
 
 
+Card = TypeVar("Card", bound=ProgramCard, covariant=True)
+
+
 @dataclass(frozen=True)
-class FoundProgram:
+class Found(Generic[Card]):
     """A card and the folder it lies in."""
 
-    card: ProgramCard
+    card: Card
     folder: Path
 
 
-Card = TypeVar("Card", bound=ProgramCard)
+FoundProgram = Found[ProgramCard]
+FoundSystem = Found[SystemCard]
 
 
 def read_card(path: Path, form: type[Card]) -> Card:
@@ -146,3 +151,25 @@ def read_card(path: Path, form: type[Card]) -> Card:
         return form.model_validate(values)
     except ValidationError as error:
         raise explain_invalid(error, form, path, "card") from error
+
+
+def programs_by_name(paths: Iterable[Path], form: type[Card], kind: str) -> dict[str, Found[Card]]:
+    """Read cards of one form; `kind` names what they describe.
+
+    Raises
+    ------
+    ClapstickError
+        If a card is not valid or two have the same name.
+    """
+    found: dict[str, Found[Card]] = {}
+    for path in paths:
+        card = read_card(path, form)
+        if card.name in found:
+            raise fail(
+                f"two {kind}s have the same name",
+                card.name,
+                found=f"{found[card.name].folder} and {path.parent}",
+                remedy="Rename one of them.",
+            )
+        found[card.name] = Found(card, path.parent)
+    return found

@@ -17,9 +17,9 @@ from clapstick.protocols.audio import Audio
 from clapstick.protocols.clips import Clip, Prompt
 from clapstick.protocols.problems import ClapstickError, fail
 from clapstick.systems.base import Context, Request
-from clapstick.systems.card import ParameterValue, SystemCard
+from clapstick.systems.card import FoundSystem, ParameterValue, SystemCard
 from clapstick.systems.lengths import FixedLength, native_samples, plan_windows
-from clapstick.systems.registry import FoundSystem, build_system
+from clapstick.systems.registry import build_system
 from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.results import Generated
 from clapstick.systems.runtimes.run import SystemRun

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 from clapstick.protocols.plugins import plugin_files
-from clapstick.protocols.problems import fail
+from clapstick.protocols.problems import fail, unknown_name
 from clapstick.systems.base import Context, System
-from clapstick.systems.card import FoundProgram, SystemCard, read_card
+from clapstick.systems.card import FoundSystem, SystemCard, programs_by_name, read_card
 
 ENTRY_POINT_GROUP = "clapstick.systems"
-
-
-@dataclass(frozen=True)
-class FoundSystem(FoundProgram):
-    """A system's card and the folder it lies in."""
-
-    card: SystemCard
 
 
 @cache
@@ -37,11 +28,8 @@ def built_in_systems() -> dict[str, FoundSystem]:
     ClapstickError
         If a card is not valid, two systems share a name, or an entry point does not load; names the package.
     """
-    found: dict[str, FoundSystem] = {}
-    root = Path(__file__).parent
-    for path in [*sorted(root.glob("*/*.toml")), *plugin_files(ENTRY_POINT_GROUP, "system")]:
-        _add(found, path)
-    return found
+    own = sorted(Path(__file__).parent.glob("*/*.toml"))
+    return programs_by_name([*own, *plugin_files(ENTRY_POINT_GROUP, "system")], SystemCard, "system")
 
 
 def find_system(name_or_path: str) -> FoundSystem:
@@ -60,12 +48,12 @@ def find_system(name_or_path: str) -> FoundSystem:
         path = path / "system.toml"
     if path.is_file() and path.suffix == ".toml":
         return FoundSystem(read_card(path, SystemCard), path.parent)
-    near = difflib.get_close_matches(name_or_path, known, n=1)
-    raise fail(
+    raise unknown_name(
         "no such system",
         name_or_path,
-        expected=f"one of {', '.join(sorted(known))}, or a folder with system.toml",
-        remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick systems`.",
+        sorted(known),
+        also="or a folder with system.toml",
+        otherwise="List them with `clapstick systems`.",
     )
 
 
@@ -125,15 +113,3 @@ def _load(module_name: str, folder: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _add(found: dict[str, FoundSystem], path: Path) -> None:
-    card = read_card(path, SystemCard)
-    if card.name in found:
-        raise fail(
-            "two systems have the same name",
-            card.name,
-            found=f"{found[card.name].folder} and {path.parent}",
-            remedy="Rename one of them.",
-        )
-    found[card.name] = FoundSystem(card, path.parent)

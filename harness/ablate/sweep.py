@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +11,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clapstick.protocols.invalid import explain_invalid
-from clapstick.protocols.problems import fail
-from clapstick.systems.registry import FoundSystem, find_system
+from clapstick.protocols.problems import fail, unknown_name
+from clapstick.systems.card import FoundSystem
+from clapstick.systems.registry import find_system
 
 Value = str | int | float | bool
 Setting = tuple[tuple[str, Value], ...]
@@ -280,12 +280,8 @@ def find_sweep(name_or_path: str) -> Sweep:
     known = built_in_sweeps()
     path = known.get(name_or_path, Path(name_or_path))
     if path.suffix != ".toml" or not path.is_file():
-        near = difflib.get_close_matches(name_or_path, known, n=1)
-        raise fail(
-            "no such sweep",
-            name_or_path,
-            expected=f"one of {', '.join(known)}, or a TOML file",
-            remedy=f"Did you mean {near[0]}?" if near else "Name one of these.",
+        raise unknown_name(
+            "no such sweep", name_or_path, known, also="or a TOML file", otherwise="Name one of these."
         )
     try:
         return Sweep.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

@@ -49,14 +49,6 @@ def metrics(
 
 
 def _unknown(name: str, known: list[str]) -> NoReturn:
-    from difflib import get_close_matches
+    from clapstick.protocols.problems import unknown_name
 
-    from clapstick.protocols.problems import fail
-
-    near = get_close_matches(name, known, n=1)
-    raise fail(
-        "unknown metric",
-        name,
-        expected=f"one of {', '.join(known)}",
-        remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick metrics`.",
-    )
+    raise unknown_name("unknown metric", name, known, otherwise="List them with `clapstick metrics`.")

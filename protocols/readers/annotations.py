@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from math import isfinite
 from pathlib import Path
 
 from clapstick.protocols.clips import Onset
-from clapstick.protocols.problems import Problem
+from clapstick.protocols.problems import Problem, unknown_name
 
 MATERIALS = (
     "carpet", "ceramic", "cloth", "dirt", "drywall", "glass", "grass", "gravel", "leaf", "metal", "paper",
@@ -110,15 +109,8 @@ def _label(where: str, kind: str, word: str, known: tuple[str, ...]) -> tuple[st
         return None, []
     if word in known:
         return word, []
-    near = difflib.get_close_matches(word, known, n=1)
-    problem = Problem(
-        what=f"unknown {kind}",
-        where=where,
-        found=word,
-        expected=", ".join((*known, NOT_SAID)),
-        remedy=f"Did you mean {near[0]}?" if near else "Mend the line.",
-    )
-    return None, [problem]
+    error = unknown_name(f"unknown {kind}", word, [*known, NOT_SAID], where=where, otherwise="Mend the line.")
+    return None, [*error.problems]
 
 
 def _file_problem(path: Path, what: str, found: str) -> Problem:

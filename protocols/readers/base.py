@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from clapstick.protocols.clips import Clip
-from clapstick.protocols.problems import Problem, fail
+from clapstick.protocols.problems import Problem, unknown_name
 from clapstick.protocols.protocol import DatasetRules
 
 
@@ -57,10 +56,4 @@ def find_reader(name: str) -> Reader:
     known = readers()
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    raise fail(
-        "no such data set reader",
-        name,
-        expected=f"one of {', '.join(known)}",
-        remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick datasets`.",
-    )
+    raise unknown_name("no such data set reader", name, known, otherwise="List them with `clapstick datasets`.")

@@ -3,7 +3,6 @@ and computed."""
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clapstick.protocols.invalid import explain_invalid
-from clapstick.protocols.problems import fail
+from clapstick.protocols.problems import fail, unknown_name
 
 DESIGN_FOLDER = Path(__file__).parent / "designs"
 POINTS = 5
@@ -200,12 +199,12 @@ def find_design(name_or_path: str, overrides: Sequence[str] = ()) -> Design:
     known = built_in_designs()
     path = known.get(name_or_path, Path(name_or_path))
     if name_or_path not in known and not (path.suffix == ".toml" and path.is_file()):
-        near = difflib.get_close_matches(name_or_path, known, n=1)
-        raise fail(
+        raise unknown_name(
             "no such listening-test design",
             name_or_path,
-            expected=f"one of {', '.join(known)}, or a TOML file",
-            remedy=f"Did you mean {near[0]}?" if near else "List them with `clapstick survey designs`.",
+            known,
+            also="or a TOML file",
+            otherwise="List them with `clapstick survey designs`.",
         )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -28,9 +28,8 @@ from clapstick.protocols.audio import Audio
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.systems.base import NativeOutput
-from clapstick.systems.card import ParameterValue, SystemCard
+from clapstick.systems.card import FoundSystem, ParameterValue, SystemCard
 from clapstick.systems.lengths import join_windows, native_samples
-from clapstick.systems.registry import FoundSystem
 from clapstick.systems.runner_protocol import Done, Failed, JobClip, Measured
 from clapstick.systems.runtimes.collect import as_problem, read_output, remove
 from clapstick.systems.runtimes.files import read_folder, sounds_folder

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from clapstick.protocols.archive import atomic
 from clapstick.protocols.audio import Audio
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.media import read_audio
@@ -39,6 +38,7 @@ from clapstick.systems.two_stage.fol_ai_sound import (
 from clapstick.systems.two_stage.processes import require_finite, share_of
 from clapstick.systems.two_stage.supplied import SuppliedFeatures
 from clapstick.systems.two_stage.train_rms2sound import StepReport
+from clapstick.systems.two_stage.training_state import keep_state, resume
 
 CHECKPOINT = "controlnet.safetensors"
 _STATE = "training-state.pt"
@@ -162,7 +162,8 @@ def train_fol_ai(
     )
     average = EMAModel(weights, decay=training.ema_decay, use_ema_warmup=True)
     identity = f"{model.config.model_dump_json()} {training.model_dump_json()} seed {seed}"
-    first = _resume(out / _STATE, identity, model, optimiser, average)
+    parts = {"control": model.control, "optimiser": optimiser, "average": average}
+    first = resume(out / _STATE, identity, parts)
     average.to(accelerator.device)
     loss_of, optimiser = accelerator.prepare(_Loss(model), optimiser)
     started = time.monotonic()
@@ -186,7 +187,7 @@ def train_fol_ai(
             if step % 10 == 0:
                 report(StepReport("control", step, told, None, time.monotonic() - started))
             if (step + 1) % training.save_every == 0:
-                _keep(out / _STATE, identity, step + 1, model, optimiser, average)
+                keep_state(out / _STATE, identity, step + 1, parts)
     average.copy_to(weights)
     path = out / CHECKPOINT
     if accelerator.is_main_process:
@@ -274,34 +275,3 @@ def _cavp(sound: StereoSound, start: int, window: int) -> NDArray[np.float32]:
         raise ValueError("the sound has no CAVP rows")
     at = round(start / SAMPLE_RATE * CAVP_FPS) + np.arange(max(1, round(window / SAMPLE_RATE * CAVP_FPS)))
     return np.asarray(sound.cavp[np.minimum(at, len(sound.cavp) - 1)])
-
-
-def _keep(path: Path, identity: str, done: int, model: FolAISound, optimiser: Any, average: Any) -> None:
-    state = {
-        "identity": identity,
-        "done": done,
-        "control": model.control.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "average": average.state_dict(),
-    }
-    with atomic(path) as temporary:
-        torch.save(state, temporary)
-
-
-def _resume(path: Path, identity: str, model: FolAISound, optimiser: Any, average: Any) -> int:
-    """Load the state of a training that was cut off; return the first step to do."""
-    if not path.is_file():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["identity"] != identity:
-        raise fail(
-            "folder holds another training",
-            path,
-            found=state["identity"],
-            expected=identity,
-            remedy="Name another --out, or remove this one.",
-        )
-    model.control.load_state_dict(state["control"])
-    optimiser.load_state_dict(state["optimiser"])
-    average.load_state_dict(state["average"])
-    return int(state["done"])

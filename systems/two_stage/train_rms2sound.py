@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from clapstick.metrics.rms import rms_curve
-from clapstick.protocols.archive import atomic
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.drawn_envelopes import with_drawn_envelope
@@ -34,6 +33,7 @@ from clapstick.systems.two_stage.rms2sound import (
 from clapstick.systems.two_stage.sampling import TRAINING_STEPS, Branch, make_scheduler
 from clapstick.systems.two_stage.stage_one_data import reference_samples
 from clapstick.systems.two_stage.tiny_codec import PatchCodec, level_control
+from clapstick.systems.two_stage.training_state import Stateful, keep_state, read_state
 
 CHECKPOINT = "rms2sound.safetensors"
 _STATE = "training-state.pt"
@@ -360,16 +360,12 @@ class _Trainer:
 
     def keep(self, phase: Phase, done: int) -> None:
         """Save what is needed to go on."""
-        state = {
-            "identity": self._identity,
-            "phase": phase,
-            "done": done,
-            "model": self._model.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "average": self._average.state_dict(),
+        parts: dict[str, Stateful] = {
+            "model": self._model,
+            "optimiser": self._optimiser,
+            "average": self._average,
         }
-        with atomic(self._path) as temporary:
-            torch.save(state, temporary)
+        keep_state(self._path, self._identity, done, parts, phase)
 
     def _loss(self, sounds: Sequence[Sound], phase: Phase, rng: np.random.Generator) -> Tensor:
         model, device = self._model, self._accelerator.device
@@ -408,17 +404,9 @@ class _Trainer:
         self._model.controlnet.load_state_dict(shared, strict=False)
 
     def _read(self) -> dict[str, Any]:
-        if not self._path.is_file():
+        state = read_state(self._path, self._identity)
+        if state is None:
             return {}
-        state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
-        if state["identity"] != self._identity:
-            raise fail(
-                "folder holds another training",
-                self._path,
-                found=state["identity"],
-                expected=self._identity,
-                remedy="Name another --out, or remove this one.",
-            )
         self._model.load_state_dict(state["model"])
         return state
 

@@ -14,13 +14,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from clapstick.protocols.archive import atomic
-from clapstick.protocols.problems import fail
 from clapstick.systems.two_stage.checkpoints import save_checkpoint
 from clapstick.systems.two_stage.label_smoothing import Form, smoothed_cross_entropy
 from clapstick.systems.two_stage.processes import require_finite, share_of
 from clapstick.systems.two_stage.stage_one_data import Batch, Example, draw_batch
 from clapstick.systems.two_stage.stage_one_windows import predict
+from clapstick.systems.two_stage.training_state import Stateful, keep_state, resume
 from clapstick.systems.two_stage.video2rms import Video2RMS, Video2RMSConfig
 
 CHECKPOINT = "video2rms.safetensors"
@@ -138,7 +137,8 @@ def train_video2rms(
         weight_decay=training.weight_decay,
     )
     identity = f"{config.model_dump_json()} {training.model_dump_json()} seed {seed} clips {len(examples)}"
-    first = _resume(out / _STATE, identity, network, optimiser)
+    parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser}
+    first = resume(out / _STATE, identity, parts)
     model, optimiser = accelerator.prepare(network, optimiser)
     train, held_out = split_by_source(examples, training.validation_share)
     started = time.monotonic()
@@ -167,7 +167,7 @@ def train_video2rms(
                 writer.add_scalar("validation/e-l1", e_l1, done)
             report(Progress(done, loss, e_l1, time.monotonic() - started))
             if due:
-                _keep(out / _STATE, identity, done, network, optimiser)
+                keep_state(out / _STATE, identity, done, parts)
     path = out / CHECKPOINT
     if accelerator.is_main_process:
         extra = {"training": training.model_dump(mode="json"), "seed": seed, **(facts or {})}
@@ -254,32 +254,3 @@ def _loss(rms: Tensor, onsets: Tensor | None, batch: Batch, training: Video2RMST
             onsets[..., 0].float(), wanted
         )
     return loss
-
-
-def _keep(path: Path, identity: str, epoch: int, network: nn.Module, optimiser: Any) -> None:
-    state = {
-        "identity": identity,
-        "epoch": epoch,
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-    with atomic(path) as temporary:
-        torch.save(state, temporary)
-
-
-def _resume(path: Path, identity: str, network: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    """Load the state of a training that was cut off; return the first epoch to do."""
-    if not path.is_file():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["identity"] != identity:
-        raise fail(
-            "folder holds another training",
-            path,
-            found=state["identity"],
-            expected=identity,
-            remedy="Name another --out, or remove this one.",
-        )
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["epoch"])

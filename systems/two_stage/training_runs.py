@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from clapstick.metrics.embedders.laion_clap import ClapAudio, video_foley_window
 from clapstick.metrics.rms import SAMPLE_RATE
-from clapstick.protocols.problems import fail
+from clapstick.protocols.problems import fail, unknown_name
 from clapstick.systems.two_stage.dit_controlnet import SAMPLE_RATE as STEREO_RATE
 from clapstick.systems.two_stage.extractors import BN_INCEPTION, RAFT, make_extractor
 from clapstick.systems.two_stage.features import Extractor, default_cache
@@ -74,13 +73,7 @@ def run_video2rms(
         If there is no such configuration, or the data cannot be used.
     """
     if name not in CONFIGS:
-        near = difflib.get_close_matches(name, CONFIGS, n=1)
-        raise fail(
-            "no such stage 1 configuration",
-            name,
-            expected=f"one of {', '.join(CONFIGS)}",
-            remedy=f"Did you mean {near[0]}?" if near else "",
-        )
+        raise unknown_name("no such stage 1 configuration", name, CONFIGS)
     config, training = CONFIGS[name], TRAININGS[name]
     if epochs is not None:
         training = training.model_copy(update={"epochs": epochs})
@@ -148,13 +141,7 @@ def run_rms2sound(
         If there is no such configuration, its base is missing, or the data cannot be used.
     """
     if name not in RMS2SOUND_TRAININGS:
-        near = difflib.get_close_matches(name, RMS2SOUND_TRAININGS, n=1)
-        raise fail(
-            "no such stage 2 configuration to train",
-            name,
-            expected=f"one of {', '.join(RMS2SOUND_TRAININGS)}",
-            remedy=f"Did you mean {near[0]}?" if near else "",
-        )
+        raise unknown_name("no such stage 2 configuration to train", name, RMS2SOUND_TRAININGS)
     torch.manual_seed(seed)
     training = RMS2SOUND_TRAININGS[name]
     if steps is not None:

@@ -24,7 +24,7 @@ from clapstick.metrics.base import Array, ClipInput, Convention
 from clapstick.metrics.frechet import frechet_distance, frechet_distance_inf
 from clapstick.metrics.onsets import detect_onsets, match_condfoleygen
 from clapstick.metrics.rms import bin_edges
-from clapstick.protocols.audio import read_wav
+from clapstick.protocols.audio import Audio, read_wav, write_wav
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
 
@@ -83,7 +83,7 @@ def test_frechet_distance_against_fadtk(record_property: Callable[[str, object],
 
 
 def _write_pair(number: int, folder: Path) -> tuple[Path, Path]:
-    """Write generated and reference sound of one made-up clip as 16-bit wav."""
+    """Write generated and reference sound of one made-up clip as a run archive holds them, in 16-bit steps."""
     rng = np.random.default_rng(number)
     paths = []
     for kind in ("generated", "reference"):
@@ -92,7 +92,8 @@ def _write_pair(number: int, folder: Path) -> tuple[Path, Path]:
             burst = rng.normal(size=5000) * np.exp(-np.arange(5000) / 500)
             sound[start : start + 5000] += rng.uniform(0.1, 0.4) * burst
         paths.append(folder / f"{number:04d}-{kind}.wav")
-        soundfile.write(paths[-1], np.clip(sound, -1, 1), RATE, subtype="PCM_16")
+        steps = np.clip(np.round(sound * 2**15), -(2**15), 2**15 - 1)
+        write_wav(paths[-1], Audio((steps / 2**15).astype(np.float32)[:, np.newaxis], RATE))
     return paths[0], paths[1]
 
 

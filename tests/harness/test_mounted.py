@@ -12,8 +12,8 @@ import pytest
 from clapstick.harness import mounted
 from clapstick.harness.mounted import mounted_sha256, tree_sha256
 from clapstick.harness.plan import make_plan, resolve_system
-from clapstick.systems.card import SystemCard
-from clapstick.systems.registry import FoundSystem, find_system
+from clapstick.systems.card import FoundSystem, SystemCard
+from clapstick.systems.registry import find_system
 from clapstick.systems.runtimes.options import RuntimeOptions
 
 CARD = 'name = "own"\ntitle = "Own"\nsummary = "Own."\n'

@@ -13,10 +13,9 @@ import pytest
 from clapstick.harness.cli import build_app
 from clapstick.protocols.audio import Audio
 from clapstick.protocols.problems import ClapstickError
-from clapstick.systems.card import SystemCard
+from clapstick.systems.card import FoundSystem, SystemCard
 from clapstick.systems.conformance import Finding, check_system, envelope, lag, longest_flat_peak
 from clapstick.systems.lengths import FreeLength
-from clapstick.systems.registry import FoundSystem
 from clapstick.systems.runtimes.options import RuntimeOptions
 
 HEAD = """

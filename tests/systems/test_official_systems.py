@@ -18,10 +18,10 @@ import pytest
 from clapstick.harness.cli import build_app
 from clapstick.protocols.problems import ClapstickError
 from clapstick.systems.building import fetch_code
-from clapstick.systems.card import Checkpoint, SystemCard
+from clapstick.systems.card import Checkpoint, FoundSystem, SystemCard
 from clapstick.systems.lengths import FixedLength, native_samples
 from clapstick.systems.missing import missing_here
-from clapstick.systems.registry import FoundSystem, built_in_systems
+from clapstick.systems.registry import built_in_systems
 from clapstick.systems.runtimes.apptainer import apptainer_command
 from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.place import KIT, Place

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from clapstick.protocols.clips import Clip
-from clapstick.systems.card import SystemCard
-from clapstick.systems.registry import FoundSystem
+from clapstick.systems.card import FoundSystem, SystemCard
 from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.results import FailedClip, Generated
 from clapstick.systems.runtimes.run import run_out_of_process

@@ -12,8 +12,7 @@ import pytest
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import ClapstickError
 from clapstick.systems.building import build_image
-from clapstick.systems.card import SystemCard
-from clapstick.systems.registry import FoundSystem
+from clapstick.systems.card import FoundSystem, SystemCard
 from clapstick.systems.runtimes import docker as runtime
 from clapstick.systems.runtimes.options import RuntimeOptions
 from clapstick.systems.runtimes.place import Place

@@ -9,7 +9,7 @@ from clapstick.protocols.media import VIDEO_SUFFIXES, MediaInfo, probe
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
 from clapstick.protocols.readers.base import Listing, Reader
-from clapstick.protocols.readers.windows import choose, windows
+from clapstick.protocols.readers.windows import choose, require_windows
 
 
 def read(folder: Path, rules: DatasetRules) -> Listing:
@@ -71,15 +71,7 @@ def _clips_of(path: Path, name: str, rules: DatasetRules) -> list[Clip]:
     info = probe(path)
     if not info.has_video:
         raise fail("no video stream", path, remedy="Give a file with pictures.")
-    cut = windows(info.duration_s, rules)
-    if not cut:
-        raise fail(
-            "recording is shorter than a clip" if info.duration_s else "recording has no length",
-            path,
-            found=f"{info.duration_s:.3f} s",
-            expected=f"more than {rules.clip_start_s + rules.clip_duration_s:g} s",
-            remedy="It gives no clip.",
-        )
+    cut = require_windows(info.duration_s, rules, path)
     missing, warnings = _sound_faults(info)
     return [
         Clip(

@@ -19,7 +19,7 @@ from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
 from clapstick.protocols.readers.annotations import NOT_SAID, onsets_within, parse_time
 from clapstick.protocols.readers.base import Listing, Reader
-from clapstick.protocols.readers.windows import TOLERANCE_S, choose, windows
+from clapstick.protocols.readers.windows import TOLERANCE_S, choose, require_windows
 
 NAME = "manifest.csv"
 COLUMNS = (
@@ -122,15 +122,7 @@ def _clips_of(folder: Path, row: Row, where: str, rules: DatasetRules) -> list[C
 
 
 def _cut(whole: Clip, where: str, rules: DatasetRules) -> list[Clip]:
-    cut = windows(whole.duration_s, rules)
-    if not cut:
-        raise fail(
-            "recording is shorter than a clip",
-            where,
-            found=f"{whole.duration_s:.3f} s",
-            expected=f"{rules.clip_start_s + rules.clip_duration_s:g} s",
-            remedy="It gives no clip.",
-        )
+    cut = require_windows(whole.duration_s, rules, where)
     return [
         whole.model_copy(
             update={

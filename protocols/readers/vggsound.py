@@ -21,7 +21,7 @@ from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
 from clapstick.protocols.readers.base import Listing, Reader
 from clapstick.protocols.readers.folder import video_files
-from clapstick.protocols.readers.windows import choose, windows
+from clapstick.protocols.readers.windows import choose, require_windows
 
 LIST = "vggsound.csv"
 _SECONDS = re.compile(r"^(?P<id>[A-Za-z0-9_-]{11})_(?P<start>\d{6})$")
@@ -161,15 +161,7 @@ def _clips_of(path: Path, entry: Entry, rules: DatasetRules) -> list[Clip]:
     info = probe(path)
     if not info.has_video:
         raise fail("no video stream", path, remedy="Fetch the video again.")
-    cut = windows(info.duration_s, rules)
-    if not cut:
-        raise fail(
-            "recording is shorter than a clip",
-            path,
-            found=f"{info.duration_s:.3f} s",
-            expected=f"{rules.clip_start_s + rules.clip_duration_s:g} s",
-            remedy="It gives no clip.",
-        )
+    cut = require_windows(info.duration_s, rules, path)
     return [
         Clip(
             id=f"{entry.name}_{index}" if rules.clip_hop_s else entry.name,

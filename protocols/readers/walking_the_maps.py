@@ -17,7 +17,7 @@ from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
 from clapstick.protocols.readers.base import Listing, Reader
 from clapstick.protocols.readers.folder import video_files
-from clapstick.protocols.readers.windows import choose, windows
+from clapstick.protocols.readers.windows import choose, require_windows
 
 SEPARATED = "the reference is a wav beside the video, made from its sound outside this project"
 NAME = re.compile(r"^(?P<id>[A-Za-z0-9_-]{11})_(?P<start>\d+(?:\.\d+)?)_(?P<end>\d+(?:\.\d+)?)$")
@@ -78,15 +78,7 @@ def _clips_of(path: Path, rules: DatasetRules) -> list[Clip]:
     warnings = [SEPARATED] if reference == separated else []
     if abs(info.duration_s - named_s) > LENGTH_TOLERANCE_S:
         warnings.append(f"the file is {info.duration_s:.2f} s long, its name says {named_s:.2f} s")
-    cut = windows(info.duration_s, rules)
-    if not cut:
-        raise fail(
-            "recording is shorter than a clip",
-            path,
-            found=f"{info.duration_s:.3f} s",
-            expected=f"{rules.clip_start_s + rules.clip_duration_s:g} s",
-            remedy="It gives no clip.",
-        )
+    cut = require_windows(info.duration_s, rules, path)
     return [
         Clip(
             id=f"{path.stem}_{index}" if rules.clip_hop_s else path.stem,

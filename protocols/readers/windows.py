@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from clapstick.protocols.clips import Clip
+from clapstick.protocols.problems import fail
 from clapstick.protocols.protocol import DatasetRules
 
 TOLERANCE_S = 0.05
@@ -33,6 +34,21 @@ def windows(recording_s: float, rules: DatasetRules) -> list[tuple[int, float, f
         return []
     count = 1 if rules.clip_hop_s == 0 else int(room_s // rules.clip_hop_s) + 1
     return [(k, rules.clip_start_s + k * rules.clip_hop_s, rules.clip_duration_s) for k in range(count)]
+
+
+def require_windows(recording_s: float, rules: DatasetRules, where: object) -> list[tuple[int, float, float]]:
+    """Return the `windows` of a recording; raise `ClapstickError` where it is too short for one."""
+    cut = windows(recording_s, rules)
+    if cut:
+        return cut
+    needed_s = rules.clip_start_s + rules.clip_duration_s
+    raise fail(
+        "recording is shorter than a clip" if recording_s else "recording has no length",
+        where,
+        found=f"{recording_s:.3f} s",
+        expected=f"{needed_s:g} s" if rules.clip_duration_s else f"more than {needed_s:g} s",
+        remedy="It gives no clip.",
+    )
 
 
 def choose(clips: Sequence[Clip], rules: DatasetRules) -> tuple[Clip, ...]:

@@ -85,25 +85,23 @@ def score(run_folder: str | Path, *, workers: int | None = None, device: str = "
 
 def leaderboard(run_folder: str | Path) -> pd.DataFrame:
     """Return every score of a run: one row a system x metric x convention, with interval, n and signature."""
-    archive = RunArchive(Path(run_folder))
-    archive.read_run()
-    return _leaderboard(archive)
+    return _leaderboard(_archive(run_folder))
 
 
 def scores(run_folder: str | Path) -> pd.DataFrame:
     """Return the long table: columns system, clip, metric, convention, value (NaN where none), reason."""
-    return RunArchive(Path(run_folder)).read_scores()
+    return _archive(run_folder).read_scores()
 
 
 def comparisons(run_folder: str | Path) -> pd.DataFrame:
     """Return the paired tests between systems, with Holm-adjusted p values."""
-    found, _ = RunArchive(Path(run_folder)).read_comparisons()
+    found = _archive(run_folder).read_comparisons().comparisons
     return pd.DataFrame([record.model_dump() for record in found], columns=list(ComparisonRecord.model_fields))
 
 
 def clips(run_folder: str | Path) -> pd.DataFrame:
     """Return the clips of a run with their annotations and prompts."""
-    return pd.DataFrame([clip.model_dump(mode="json") for clip in RunArchive(Path(run_folder)).read_clips()])
+    return pd.DataFrame([clip.model_dump(mode="json") for clip in _archive(run_folder).read_clips()])
 
 
 def list_systems() -> pd.DataFrame:
@@ -135,3 +133,10 @@ def list_metrics() -> pd.DataFrame:
             for convention in metric.conventions
         ]
     )
+
+
+def _archive(run_folder: str | Path) -> RunArchive:
+    """Open a run archive; raise `ClapstickError` where the folder is none."""
+    archive = RunArchive(Path(run_folder))
+    archive.read_run()
+    return archive

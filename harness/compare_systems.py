@@ -1,4 +1,4 @@
-"""Paired comparisons and ranks of the competitors of a run.
+"""Paired comparisons of the systems of a run with each other and with its controls.
 
 Controls bracket a metric, and what is given the reference sound shows what is possible: neither is ranked.
 """
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from clapstick.harness.provenance import generator_for
 from clapstick.harness.statistics import ScoreRequest, Table
 from clapstick.metrics.base import Statistics
-from clapstick.protocols.archive import ComparisonRecord, RankRecord, RunRecord
+from clapstick.protocols.archive import ComparedRecord, RunRecord
 from clapstick.protocols.clips import Clip
-from clapstick.reports.ranking import rank_systems
+from clapstick.reports.ranking import Rows, compare_rows
+from clapstick.reports.run_data import CEILINGS
 
 Tables = Mapping[tuple[str, ScoreRequest], Table]
 
@@ -22,28 +23,30 @@ def compare_systems(
     clips: Sequence[Clip],
     requests: Sequence[ScoreRequest],
     tables: Tables,
-) -> tuple[list[ComparisonRecord], list[RankRecord]]:
-    """Compare every pair of competitors under every convention on the clips that all of them have."""
-    competitors = [
-        name
-        for name, card in run.systems.items()
-        if card["role"] != "control" and not card.get("sees_reference")
-    ]
+) -> ComparedRecord:
+    """Rank the systems of a run under every convention, and test them against its controls."""
+    controls = [name for name, card in run.systems.items() if card["role"] == "control"]
+    competitors = [name for name in run.systems if name not in controls]
+    told = [name for name in competitors if run.systems[name].get("sees_reference")]
     rules = run.protocol.statistics
-    comparisons: list[ComparisonRecord] = []
-    ranks: list[RankRecord] = []
+    compared = ComparedRecord()
     for request in requests:
-        made = rank_systems(
+        of = {name: _statistics(tables.get((name, request), {})) for name in run.systems}
+        rows = Rows(
+            ranked={name: of[name] for name in competitors if name not in told},
+            given_reference={name: of[name] for name in told},
+            floors={name: of[name] for name in controls if name not in CEILINGS},
+            ceilings={name: of[name] for name in controls if name in CEILINGS},
+        )
+        compared += compare_rows(
             *request.resolve(),
-            {name: _statistics(tables.get((name, request), {})) for name in competitors},
+            rows,
             {clip.id: clip.source for clip in clips},
             generator_for(rules.seed, "compare", request.label),
             level=rules.level,
             resamples=rules.resamples,
         )
-        comparisons += made[0]
-        ranks += made[1]
-    return comparisons, ranks
+    return compared
 
 
 def shared_clips_only(systems: Sequence[str], requests: Sequence[ScoreRequest], tables: Tables) -> Tables:

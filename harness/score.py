@@ -62,11 +62,8 @@ def score_run(
                 record = record.model_copy(update={"warnings": (*record.warnings, EQUAL_N)})
             records.append(record)
     write_scores(archive, score_rows(clips, systems, requests, tables, embedded.reasons))
-    comparisons, ranks = compare_systems(run, clips, computable, tables)
-    write_json(
-        archive.root / "comparisons.json",
-        {"comparisons": [c.model_dump() for c in comparisons], "ranks": [rank.model_dump() for rank in ranks]},
-    )
+    compared = compare_systems(run, clips, computable, tables)
+    write_json(archive.root / "comparisons.json", compared.model_dump())
     splits = score_splits(run, clips, computable, tables, embedded.weights)
     write_json(
         archive.root / "splits.json",

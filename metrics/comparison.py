@@ -121,8 +121,10 @@ def shared_clips(systems: Mapping[str, Mapping[str, Statistics]]) -> tuple[str, 
     return tuple(sorted(set.intersection(*(set(by_clip) for by_clip in systems.values()))))
 
 
-def with_holm(tests: Sequence[PairedTest]) -> tuple[PairedTest, ...]:
+def with_holm(tests: Sequence[PairedTest], of: int | None = None) -> tuple[PairedTest, ...]:
     """Return the tests with p values adjusted by Holm's step-down rule over all of them.
+
+    Where only some of `of` tests were made, the others count as if their p were 1.
 
     Source: S. Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics
     6(2), 1979.
@@ -133,7 +135,7 @@ def with_holm(tests: Sequence[PairedTest]) -> tuple[PairedTest, ...]:
     adjusted = [0.0] * len(tests)
     largest = 0.0
     for position, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(tests) - position) * tests[index].p))
+        largest = max(largest, min(1.0, ((of or len(tests)) - position) * tests[index].p))
         adjusted[index] = largest
     return tuple(replace(test, p_holm=p) for test, p in zip(tests, adjusted, strict=True))
 

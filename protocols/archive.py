@@ -11,7 +11,7 @@
     RUN/summary.json                    ``{"scores": [ScoreRecord, ...]}``
     RUN/splits.json                     ``{"seen": [ScoreRecord], "unseen": [ScoreRecord]}`` of systems that
                                         were trained on some of the clips
-    RUN/comparisons.json                ``{"comparisons": [ComparisonRecord], "ranks": [RankRecord]}``
+    RUN/comparisons.json                ``ComparedRecord``
     RUN/statistics/<system>/<metric>@<convention>.safetensors   per-clip statistics, keys ``<clip>/<name>``
     RUN/ratings.json                    ``{"scores": [ScoreRecord]}`` of listening tests, where there were any
     RUN/errors.jsonl                    one `ErrorRecord` a line
@@ -164,6 +164,23 @@ class RankRecord(_Record):
     """Systems that no test tells from the best of their group share a number, counted from 1 for the best."""
 
 
+class ComparedRecord(_Record):
+    """How the rows of a run differ, column by column."""
+
+    comparisons: list[ComparisonRecord] = []
+    """Every pair of ranked systems."""
+    ranks: list[RankRecord] = []
+    controls: list[ComparisonRecord] = []
+    """System a against control b, where a floor is ahead of a system or a system ahead of a ceiling."""
+
+    def __add__(self, other: ComparedRecord) -> ComparedRecord:
+        return ComparedRecord(
+            comparisons=self.comparisons + other.comparisons,
+            ranks=self.ranks + other.ranks,
+            controls=self.controls + other.controls,
+        )
+
+
 class ErrorRecord(_Record):
     """One clip or system that failed in one stage."""
 
@@ -260,20 +277,24 @@ class RunArchive:
         values = json.loads(path.read_text(encoding="utf-8"))
         return [ScoreRecord.model_validate(record) for record in values["scores"]]
 
-    def read_comparisons(self) -> tuple[list[ComparisonRecord], list[RankRecord]]:
+    def read_comparisons(self) -> ComparedRecord:
         """Read comparisons.json; empty where nothing was compared."""
         path = self.root / "comparisons.json"
-        if not path.is_file():
-            return [], []
-        values = json.loads(path.read_text(encoding="utf-8"))
-        comparisons = [ComparisonRecord.model_validate(record) for record in values["comparisons"]]
-        return comparisons, [RankRecord.model_validate(record) for record in values["ranks"]]
+        return ComparedRecord.model_validate_json(path.read_bytes()) if path.is_file() else ComparedRecord()
 
     def read_scores(self) -> pd.DataFrame:
-        """Read scores.parquet: columns system, clip, metric, convention, value (NaN where none), reason."""
+        """Read scores.parquet: columns system, clip, metric, convention, value (NaN where none), reason.
+
+        Raises `ClapstickError` where nothing was scored yet.
+        """
         import pandas as pd
 
-        return pd.read_parquet(self.root / "scores.parquet")
+        path = self.root / "scores.parquet"
+        if not path.is_file():
+            raise fail(
+                "run has no scores yet", self.root, remedy="Start the same `clapstick run` again to finish it."
+            )
+        return pd.read_parquet(path)
 
     def read_errors(self) -> list[ErrorRecord]:
         """Read errors.jsonl; empty where there is none."""

@@ -67,7 +67,7 @@ class Cell:
     notes: tuple[str, ...] = ()
     """What a reader must know before comparing this number."""
     beaten_by: tuple[str, ...] = ()
-    """Floor controls with a better value."""
+    """Floor controls that a test tells to be better."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,9 @@ class Leaderboard:
     findings: tuple[str, ...]
     """Who leads what, in sentences."""
     warnings: tuple[str, ...]
+    """Controls that a test tells to be better than a system, in sentences."""
+    not_told: tuple[str, ...]
+    """Systems that no test tells from a control that is ahead of them, in sentences."""
     overlaps: tuple[str, ...]
     """Systems that were trained on clips of this run, in sentences."""
     missing: tuple[tuple[str, str, tuple[str, ...]], ...]

@@ -1,8 +1,11 @@
-"""What a leaderboard says in sentences: who leads, and where controls do not bracket the systems."""
+"""What a leaderboard says in sentences: who leads, and which controls do not bracket the systems."""
 
 from __future__ import annotations
 
-from clapstick.protocols.archive import RankRecord
+from collections.abc import Mapping, Sequence
+
+from clapstick.metrics.comparison import ALPHA
+from clapstick.protocols.archive import ComparisonRecord, RankRecord
 from clapstick.reports.board import Column, column_name
 from clapstick.reports.numbers import format_p, format_value
 from clapstick.reports.run_data import RunData
@@ -22,7 +25,7 @@ def findings(data: RunData, columns: tuple[Column, ...], titles: dict[str, str])
 
 
 def _ranks(data: RunData, column: Column) -> list[RankRecord]:
-    return [r for r in data.ranks if (r.metric, r.convention) == (column.metric, column.convention)]
+    return [r for r in data.compared.ranks if (r.metric, r.convention) == (column.metric, column.convention)]
 
 
 def _finding(data: RunData, column: Column, titles: dict[str, str]) -> str:
@@ -35,7 +38,7 @@ def _finding(data: RunData, column: Column, titles: dict[str, str]) -> str:
     value = format_value(_value(data, best, column), column.decimals)
     against = [
         comparison
-        for comparison in data.comparisons
+        for comparison in data.compared.comparisons
         if (comparison.metric, comparison.convention) == (column.metric, column.convention)
         and best in (comparison.system_a, comparison.system_b)
     ]
@@ -50,65 +53,67 @@ def _finding(data: RunData, column: Column, titles: dict[str, str]) -> str:
     )
 
 
-def beaten_by_controls(data: RunData, column: Column) -> dict[str, list[str]]:
-    """Return competitor -> floor controls with a better value."""
-    floors = [s.name for s in data.systems if s.is_floor]
-    beaten: dict[str, list[str]] = {}
-    for system in data.competitors:
-        value = _value(data, system.name, column)
-        if value is None:
-            continue
-        above = [
-            name
-            for name in floors
-            if (floor := _value(data, name, column)) is not None and _visibly_better(column, floor, value)
-        ]
-        if above:
-            beaten[system.name] = above
+def beaten_by(data: RunData, column: Column) -> dict[str, list[ComparisonRecord]]:
+    """Return competitor -> tests against floor controls that tell the control to be better."""
+    floors = {system.name for system in data.systems if system.is_floor}
+    beaten: dict[str, list[ComparisonRecord]] = {}
+    for test in _control_tests(data, column):
+        if test.system_b in floors and test.p_holm <= ALPHA:
+            beaten.setdefault(test.system_a, []).append(test)
     return beaten
 
 
-def _visibly_better(column: Column, value: float, other: float) -> bool:
-    """Whether a value is better and also printed differently."""
-    printed = [format_value(number, column.decimals) for number in (value, other)]
-    return _better(column.direction, value, other) and printed[0] != printed[1]
+def beaten_sentence(column: Column, tests: Sequence[ComparisonRecord], titles: Mapping[str, str]) -> str:
+    """Say which controls do better than a system, and by how much on the clips that both have."""
+    listed = " and ".join(f"{titles[test.system_b]} by {_difference(test, column)}" for test in tests)
+    return f"{column_name(column)}: better than {titles[tests[0].system_a]} {_are(tests)} {listed}."
 
 
-def beaten_sentence(
-    data: RunData, column: Column, system: str, controls: list[str], titles: dict[str, str]
-) -> str:
-    """Say which controls do better than a system."""
-    value = format_value(_value(data, system, column), column.decimals)
-    listed = " and ".join(
-        f"{titles[name]} ({format_value(_value(data, name, column), column.decimals)})" for name in controls
-    )
-    verb = "does" if len(controls) == 1 else "do"
-    return f"{column_name(column)}: {listed} {verb} better than {titles[system]} ({value})."
+def not_told_from_controls(data: RunData, column: Column, titles: Mapping[str, str]) -> list[str]:
+    """Say of which systems no test tells whether they or a control that is ahead of them is better."""
+    floors = {system.name for system in data.systems if system.is_floor}
+    ahead: dict[str, list[ComparisonRecord]] = {}
+    for test in _control_tests(data, column):
+        if test.system_b in floors and test.p_holm > ALPHA:
+            ahead.setdefault(test.system_a, []).append(test)
+    return [
+        f"{column_name(column)}: no test tells {titles[system]} from "
+        f"{' and '.join(titles[test.system_b] for test in tests)}, which {_are(tests)} ahead "
+        f"({'smallest ' if len(tests) > 1 else ''}{format_p(min(test.p_holm for test in tests))} after Holm)."
+        for system, tests in ahead.items()
+    ]
 
 
-def above_ceiling(data: RunData, column: Column, titles: dict[str, str]) -> list[str]:
+def above_ceiling(data: RunData, column: Column, titles: Mapping[str, str]) -> list[str]:
     """Say which systems do better than a control that none should beat."""
-    warnings = []
-    for ceiling in (s.name for s in data.systems if s.is_ceiling):
-        top = _value(data, ceiling, column)
-        if top is None:
-            continue
-        for system in data.competitors:
-            value = _value(data, system.name, column)
-            if value is not None and _visibly_better(column, value, top):
-                warnings.append(
-                    f"{column_name(column)}: {titles[system.name]} "
-                    f"({format_value(value, column.decimals)}) does better than {titles[ceiling]} "
-                    f"({format_value(top, column.decimals)}): this metric rewards something besides likeness."
-                )
-    return warnings
+    ceilings = {system.name for system in data.systems if system.is_ceiling}
+    return [
+        f"{column_name(column)}: {titles[test.system_a]} does better than {titles[test.system_b]}, by "
+        f"{_difference(test, column)}: this metric rewards something besides likeness."
+        for test in _control_tests(data, column)
+        if test.system_b in ceilings and test.p_holm <= ALPHA
+    ]
 
 
-def _better(direction: str, value: float, other: float) -> bool:
-    """Whether `value` is strictly better than `other`."""
-    if direction == "lower":
-        return value < other
-    return direction == "higher" and value > other
+def _control_tests(data: RunData, column: Column) -> list[ComparisonRecord]:
+    """Return the tests against controls whose difference is not printed as 0."""
+    return [
+        test
+        for test in data.compared.controls
+        if (test.metric, test.convention) == (column.metric, column.convention)
+        and float(format_value(abs(test.difference), column.decimals)) > 0
+    ]
+
+
+def _difference(test: ComparisonRecord, column: Column) -> str:
+    """Print a difference as how much better the better one is."""
+    ends = (test.ci_low, test.ci_high) if test.difference > 0 else (-test.ci_high, -test.ci_low)
+    size, low, high = (format_value(value, column.decimals) for value in (abs(test.difference), *ends))
+    return f"{size} ({low} to {high}; {format_p(test.p_holm)} after Holm, {test.n} clips)"
+
+
+def _are(tests: Sequence[ComparisonRecord]) -> str:
+    return "is" if len(tests) == 1 else "are"
 
 
 def _value(data: RunData, system: str, column: Column) -> float | None:

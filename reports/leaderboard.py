@@ -10,7 +10,13 @@ from clapstick.metrics.base import Metric
 from clapstick.metrics.registry import metrics
 from clapstick.protocols.archive import SPLITS, RankRecord, ScoreRecord
 from clapstick.reports.board import ARROWS, Cell, Column, Group, Leaderboard, Row, column_name
-from clapstick.reports.findings import above_ceiling, beaten_by_controls, beaten_sentence, findings
+from clapstick.reports.findings import (
+    above_ceiling,
+    beaten_by,
+    beaten_sentence,
+    findings,
+    not_told_from_controls,
+)
 from clapstick.reports.numbers import decimals_for, format_value
 from clapstick.reports.run_data import Pair, RunData, SystemFacts
 
@@ -48,19 +54,22 @@ def make_leaderboard(data: RunData, apart: Mapping[Pair, str] | None = None) -> 
         for system in data.systems
     }
     warnings: list[str] = []
+    not_told: list[str] = []
     for position, column in enumerate(columns):
-        beaten = beaten_by_controls(data, column)
-        for system, controls in beaten.items():
+        for system, tests in beaten_by(data, column).items():
             cells = list(rows[system].cells)
-            cells[position] = replace(cells[position], beaten_by=tuple(titles[name] for name in controls))
+            controls = tuple(titles[test.system_b] for test in tests)
+            cells[position] = replace(cells[position], beaten_by=controls)
             rows[system] = replace(rows[system], cells=tuple(cells))
-            warnings.append(beaten_sentence(data, column, system, controls, titles))
+            warnings.append(beaten_sentence(column, tests, titles))
         warnings.extend(above_ceiling(data, column, titles))
+        not_told += not_told_from_controls(data, column, titles)
     return Leaderboard(
         columns=columns,
         groups=_groups(data, rows),
         findings=findings(data, columns, titles),
         warnings=tuple(warnings),
+        not_told=tuple(not_told),
         overlaps=tuple(
             f"{system.title} was {rows[system.name].training}, by its published training list."
             for system in data.systems
@@ -168,7 +177,7 @@ def _most_clips(data: RunData, column: Column) -> int:
 
 
 def _rank_of(data: RunData, score: ScoreRecord) -> RankRecord | None:
-    for rank in data.ranks:
+    for rank in data.compared.ranks:
         if (rank.system, rank.metric, rank.convention) == (score.system, score.metric, score.convention):
             return rank
     return None
@@ -177,7 +186,7 @@ def _rank_of(data: RunData, score: ScoreRecord) -> RankRecord | None:
 def _mark(data: RunData, rank: RankRecord) -> str:
     if rank.tie_group != 1:
         return ""
-    column = [r for r in data.ranks if (r.metric, r.convention) == (rank.metric, rank.convention)]
+    column = [r for r in data.compared.ranks if (r.metric, r.convention) == (rank.metric, rank.convention)]
     if len(column) < 2:
         return ""
     return "best" if sum(r.tie_group == 1 for r in column) == 1 else "tie"

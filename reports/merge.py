@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from clapstick.metrics.base import Statistics
 from clapstick.metrics.registry import metrics
-from clapstick.protocols.archive import ComparisonRecord, RankRecord, ScoreRecord
+from clapstick.protocols.archive import ComparedRecord, ScoreRecord
 from clapstick.protocols.clips import Clip
 from clapstick.reports.board import Cell, Column, Group, Leaderboard, Row
 from clapstick.reports.compare import AgreedColumn, RunComparison
 from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.numbers import format_value
-from clapstick.reports.ranking import rank_systems
+from clapstick.reports.ranking import Rows, Table, compare_rows
 from clapstick.reports.run_data import Pair, RunData, SystemFacts
 from clapstick.reports.stored_statistics import read_statistics
 
@@ -98,7 +97,6 @@ def _as_one_run(runs: Mapping[str, RunData], columns: Iterable[AgreedColumn], na
             row = names[run, system.name]
             title = system.title if row == system.name else f"{system.title} ({run})"
             systems.setdefault(row, replace(system, name=row, title=title))
-    comparisons, ranks = _rank(runs, wanted, names)
     return RunData(
         archive=first.archive,
         run=first.run,
@@ -110,8 +108,7 @@ def _as_one_run(runs: Mapping[str, RunData], columns: Iterable[AgreedColumn], na
             for part in {part for data in runs.values() for part in data.splits}
         },
         clip_scores=pd.DataFrame(columns=first.clip_scores.columns),
-        comparisons=comparisons,
-        ranks=ranks,
+        compared=_compare(runs, wanted, names, systems),
         errors=[],
         natives={},
         standards={},
@@ -142,36 +139,48 @@ def _scores(
     return [kept[key] for key in sorted(kept, key=lambda key: order.index(key[0]))]
 
 
-def _rank(
-    runs: Mapping[str, RunData], wanted: Mapping[Pair, None], names: Names
-) -> tuple[list[ComparisonRecord], list[RankRecord]]:
+def _compare(
+    runs: Mapping[str, RunData],
+    wanted: Mapping[Pair, None],
+    names: Names,
+    systems: Mapping[str, SystemFacts],
+) -> ComparedRecord:
     rules = next(iter(runs.values())).run.protocol.statistics
     sources = {clip.id: clip.source for data in runs.values() for clip in data.clips}
-    comparisons: list[ComparisonRecord] = []
-    ranks: list[RankRecord] = []
+    compared = ComparedRecord()
     for metric_name, convention_name in wanted:
         metric = metrics().get(metric_name)
         known = {item.name: item for item in metric.conventions} if metric else {}
         if metric is None or convention_name not in known:
             continue
-        systems: dict[str, dict[str, Statistics]] = {}
+        tables: dict[str, Table] = {}
         for run, data in runs.items():
-            for system in data.ranked:
+            for system in data.systems:
                 row = names[run, system.name]
-                if row not in systems:
-                    systems[row] = read_statistics(data, system.name, metric_name, convention_name)
-        made = rank_systems(
+                if row not in tables:
+                    tables[row] = read_statistics(data, system.name, metric_name, convention_name)
+        compared += compare_rows(
             metric,
             known[convention_name],
-            systems,
+            _by_role(tables, systems),
             sources,
             np.random.default_rng([rules.seed, zlib.crc32(f"{metric_name}@{convention_name}".encode())]),
             level=rules.level,
             resamples=rules.resamples,
         )
-        comparisons += made[0]
-        ranks += made[1]
-    return comparisons, ranks
+    return compared
+
+
+def _by_role(tables: Mapping[str, Table], systems: Mapping[str, SystemFacts]) -> Rows:
+    def those(choose: Callable[[SystemFacts], bool]) -> dict[str, Table]:
+        return {row: table for row, table in tables.items() if choose(systems[row])}
+
+    return Rows(
+        ranked=those(lambda system: system.is_ranked),
+        given_reference=those(lambda system: not system.is_control and system.sees_reference),
+        floors=those(lambda system: system.is_floor),
+        ceilings=those(lambda system: system.is_ceiling),
+    )
 
 
 @dataclass(frozen=True)
@@ -217,6 +226,7 @@ def _side_by_side(boards: list[Leaderboard], origins: Mapping[str, list[str]]) -
         ),
         findings=tuple(sentence for board in boards for sentence in board.findings),
         warnings=tuple(sentence for board in boards for sentence in board.warnings),
+        not_told=tuple(sentence for board in boards for sentence in board.not_told),
         overlaps=tuple(dict.fromkeys(sentence for board in boards for sentence in board.overlaps)),
         missing=tuple(entry for board in boards for entry in board.missing),
     )

@@ -1,81 +1,163 @@
-"""Paired comparisons and ranks of systems from the statistics of their clips, as an archive keeps them."""
+"""How the rows of a column differ, from the statistics of their clips, as an archive keeps it.
+
+Systems are ranked among each other. Controls are not ranked: a system is tested against one only where the two
+stand in the wrong order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from clapstick.metrics.base import Convention, Metric, NotComputableError, Statistics
-from clapstick.metrics.comparison import PairedTest, Rank, compare
-from clapstick.protocols.archive import ComparisonRecord, RankRecord
+from clapstick.metrics.base import Convention, Direction, Metric, NotComputableError, Statistics
+from clapstick.metrics.comparison import Comparison, PairedTest, Rank, compare, shared_clips, with_holm
+from clapstick.protocols.archive import ComparedRecord, ComparisonRecord, RankRecord
 
 MIN_SHARE_OF_CLIPS = 0.8
 """A system that lacks more clips than this leaves is not compared: it would take the others' clips away."""
 
+Table = Mapping[str, Statistics]
+"""Clip -> that clip's statistics."""
 
-def rank_systems(
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a column by what they are compared with, each by its name."""
+
+    ranked: Mapping[str, Table]
+    given_reference: Mapping[str, Table]
+    """Systems that are compared with controls alone."""
+    floors: Mapping[str, Table]
+    """Controls that every system should beat."""
+    ceilings: Mapping[str, Table]
+    """Controls that no system should beat."""
+
+
+def compare_rows(
     metric: Metric,
     convention: Convention,
-    systems: Mapping[str, Mapping[str, Statistics]],
+    rows: Rows,
     sources: Mapping[str, str],
     rng: np.random.Generator,
     *,
     level: float,
     resamples: int,
-) -> tuple[list[ComparisonRecord], list[RankRecord]]:
-    """Compare every pair of systems under a convention on the clips that all of them have.
+) -> ComparedRecord:
+    """Compare the rows of one column.
 
     Parameters
     ----------
-    systems : mapping
-        System -> clip -> that clip's statistics; systems without statistics are left out.
+    rows : Rows
+        Those without statistics are left out.
     sources : mapping
         Clip -> source video.
 
     Returns
     -------
-    comparisons, ranks : list
-        Both empty where there is nothing to rank: fewer than two systems, shared clips or sources.
+    ComparedRecord
+        Ranks, and tests of every pair of ranked systems, on the clips that all of them have; tests against
+        controls on the clips that both have. Empty where rows, shared clips or sources are too few.
     """
-    most = max((len(found) for found in systems.values()), default=0)
+    column = _Column(metric, convention, sources, rng, level, resamples)
+    systems = {**rows.ranked, **rows.given_reference}
+    return _rank(column, rows.ranked) + ComparedRecord(
+        controls=[
+            *_against(column, systems, rows.floors, control_ahead=True),
+            *_against(column, systems, rows.ceilings, control_ahead=False),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class _Column:
+    metric: Metric
+    convention: Convention
+    sources: Mapping[str, str]
+    rng: np.random.Generator
+    level: float
+    resamples: int
+
+    @property
+    def direction(self) -> Direction:
+        return self.convention.direction or self.metric.direction
+
+    def compare(self, rows: Mapping[str, Table]) -> Comparison:
+        return compare(
+            rows,
+            self.sources,
+            self.convention.combiner,
+            self.direction,
+            self.rng,
+            level=self.level,
+            resamples=self.resamples,
+        )
+
+    def records(self, pairs: Iterable[PairedTest]) -> list[ComparisonRecord]:
+        return [
+            ComparisonRecord(
+                metric=self.metric.name,
+                convention=self.convention.name,
+                system_a=pair.system_a,
+                system_b=pair.system_b,
+                difference=pair.difference,
+                ci_low=pair.low,
+                ci_high=pair.high,
+                p=pair.p,
+                p_holm=pair.p_holm,
+                n=pair.clips,
+                method=pair.method,
+                detectable=pair.detectable,
+            )
+            for pair in pairs
+        ]
+
+    def record(self, rank: Rank) -> RankRecord:
+        return RankRecord(
+            metric=self.metric.name,
+            convention=self.convention.name,
+            system=rank.system,
+            rank_low=rank.low,
+            rank_high=rank.high,
+            tie_group=rank.tie_group,
+        )
+
+
+def _rank(column: _Column, systems: Mapping[str, Table]) -> ComparedRecord:
+    most = max((len(table) for table in systems.values()), default=0)
     enough = {
-        name: found for name, found in systems.items() if found and len(found) >= MIN_SHARE_OF_CLIPS * most
+        name: table for name, table in systems.items() if table and len(table) >= MIN_SHARE_OF_CLIPS * most
     }
-    direction = convention.direction or metric.direction
     try:
-        found = compare(enough, sources, convention.combiner, direction, rng, level=level, resamples=resamples)
+        found = column.compare(enough)
     except NotComputableError:
-        return [], []
-    return (
-        [_comparison(metric.name, convention.name, pair) for pair in found.pairs],
-        [_rank(metric.name, convention.name, rank) for rank in found.ranks],
+        return ComparedRecord()
+    return ComparedRecord(
+        comparisons=column.records(found.pairs), ranks=[column.record(rank) for rank in found.ranks]
     )
 
 
-def _comparison(metric: str, convention: str, pair: PairedTest) -> ComparisonRecord:
-    return ComparisonRecord(
-        metric=metric,
-        convention=convention,
-        system_a=pair.system_a,
-        system_b=pair.system_b,
-        difference=pair.difference,
-        ci_low=pair.low,
-        ci_high=pair.high,
-        p=pair.p,
-        p_holm=pair.p_holm,
-        n=pair.clips,
-        method=pair.method,
-        detectable=pair.detectable,
-    )
+def _against(
+    column: _Column, systems: Mapping[str, Table], controls: Mapping[str, Table], *, control_ahead: bool
+) -> list[ComparisonRecord]:
+    """Test the pairs in which the control is ahead, or behind; Holm's correction is over all pairs."""
+    values: dict[tuple[str, tuple[str, ...]], float] = {}
 
+    def value(name: str, table: Table, clips: tuple[str, ...]) -> float:
+        if (name, clips) not in values:
+            values[name, clips] = column.convention.combiner.value([table[clip] for clip in clips])
+        return values[name, clips]
 
-def _rank(metric: str, convention: str, rank: Rank) -> RankRecord:
-    return RankRecord(
-        metric=metric,
-        convention=convention,
-        system=rank.system,
-        rank_low=rank.low,
-        rank_high=rank.high,
-        tie_group=rank.tie_group,
-    )
+    sign = {"higher": 1.0, "lower": -1.0, "none": 0.0}[column.direction] * (1.0 if control_ahead else -1.0)
+    tests: list[PairedTest] = []
+    pairs = [(system, control) for system in systems for control in controls]
+    for system, control in pairs:
+        pair = {system: systems[system], control: controls[control]}
+        try:
+            clips = shared_clips(pair)
+            ahead = sign * (value(control, pair[control], clips) - value(system, pair[system], clips))
+            tests += column.compare(pair).pairs if ahead > 0 else ()
+        except NotComputableError:
+            continue
+    return column.records(with_holm(tests, of=len(pairs)))

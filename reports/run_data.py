@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 
 from clapstick.protocols.archive import (
-    ComparisonRecord,
+    ComparedRecord,
     ErrorRecord,
     NativeRecord,
-    RankRecord,
     RunArchive,
     RunRecord,
     ScoreRecord,
@@ -58,6 +57,11 @@ class SystemFacts:
         return self.is_control and not self.is_ceiling
 
     @property
+    def is_ranked(self) -> bool:
+        """Whether it competes without being given the reference sound."""
+        return not self.is_control and not self.sees_reference
+
+    @property
     def is_control(self) -> bool:
         """Whether the row brackets a metric and does not compete."""
         return self.role == "control"
@@ -75,8 +79,7 @@ class RunData:
     splits: dict[str, list[ScoreRecord]]
     """``seen`` and ``unseen`` -> scores of systems that were trained on some of the clips."""
     clip_scores: pd.DataFrame
-    comparisons: list[ComparisonRecord]
-    ranks: list[RankRecord]
+    compared: ComparedRecord
     errors: list[ErrorRecord]
     natives: dict[Pair, NativeRecord]
     standards: dict[Pair, StandardRecord]
@@ -108,7 +111,7 @@ class RunData:
     @cached_property
     def ranked(self) -> list[SystemFacts]:
         """Competitors that are not given the reference sound."""
-        return [system for system in self.competitors if not system.sees_reference]
+        return [system for system in self.systems if system.is_ranked]
 
     @cached_property
     def clip_values(self) -> dict[Pair, pd.DataFrame]:
@@ -139,7 +142,6 @@ def read_run(run_dir: Path) -> RunData:
     run = archive.read_run()
     clips = archive.read_clips()
     systems = [_facts(name, card, clips) for name, card in run.systems.items()]
-    comparisons, ranks = archive.read_comparisons()
     pairs = [(system.name, clip) for system in systems for clip in clips]
     natives = {(name, clip.id): archive.read_native(name, clip) for name, clip in pairs}
     standards = {(name, clip.id): archive.read_standard(name, clip) for name, clip in pairs}
@@ -151,8 +153,7 @@ def read_run(run_dir: Path) -> RunData:
         scores=[*archive.read_summary(), *archive.read_ratings()],
         splits=archive.read_splits(),
         clip_scores=_read_clip_scores(archive),
-        comparisons=comparisons,
-        ranks=ranks,
+        compared=archive.read_comparisons(),
         errors=archive.read_errors(),
         natives={pair: record for pair, record in natives.items() if record is not None},
         standards={pair: record for pair, record in standards.items() if record is not None},

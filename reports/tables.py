@@ -118,7 +118,7 @@ def comparison_rows(data: RunData, board: Leaderboard) -> list[dict[str, Any]]:
     columns = {(column.metric, column.convention): column for column in board.columns}
     titles = {system.name: system.title for system in data.systems}
     rows = []
-    for record in data.comparisons:
+    for record in data.compared.comparisons:
         column = columns.get((record.metric, record.convention))
         if column is None:
             continue

@@ -71,7 +71,7 @@ def _cell(data: RunData, cell: Cell) -> str:
     group = next(
         (
             rank.tie_group
-            for rank in data.ranks
+            for rank in data.compared.ranks
             if (rank.system, rank.metric, rank.convention) == (score.system, score.metric, score.convention)
         ),
         None,

@@ -17,7 +17,7 @@ def score_frame(data: RunData) -> pd.DataFrame:
     """Return one row a system x metric x convention, with rank, tie group and seen and unseen clips where
     they were computed.
     """
-    ranks = {(r.system, r.metric, r.convention): r for r in data.ranks}
+    ranks = {(r.system, r.metric, r.convention): r for r in data.compared.ranks}
     titles = {system.name: (system.title, system.role, system.prompt) for system in data.systems}
     rows = []
     for score in data.scores:

@@ -54,6 +54,8 @@ def test_holm_by_hand_and_by_statsmodels() -> None:
     tests = [_test("a", "b", 1, 0.01), _test("a", "c", 1, 0.04), _test("b", "c", 1, 0.03)]
     adjusted = [test.p_holm for test in with_holm(tests)]
     assert adjusted == pytest.approx([0.03, 0.06, 0.06])
+    # One of three tests made: 0.01 * 3.
+    assert [test.p_holm for test in with_holm(tests[:1], of=3)] == pytest.approx([0.03])
     rng = np.random.default_rng(0)
     raw = rng.random(15)
     expected = multipletests(raw, method="holm")[1]

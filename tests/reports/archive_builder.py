@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from clapstick.metrics.signature import Signature
 from clapstick.protocols.archive import (
     SPLITS,
+    ComparedRecord,
     ComparisonRecord,
     ErrorRecord,
     NativeRecord,
@@ -31,6 +32,7 @@ from clapstick.protocols.audio import Audio, write_wav
 from clapstick.protocols.clips import Clip, Onset, Prompt
 from clapstick.protocols.problems import Problem
 from clapstick.protocols.protocol import AudioRules, DatasetRules, PromptRules, Protocol, StatisticsRules
+from clapstick.reports.run_data import CEILINGS
 
 SAMPLE_RATE = 16_000
 FPS = 30
@@ -452,21 +454,15 @@ def _not_computed(system: BuiltSystem, missing: tuple[str, ...]) -> ScoreRecord:
 def _write_comparisons(archive: RunArchive, systems: Sequence[BuiltSystem], n: int) -> None:
     competitors = sorted((s for s in systems if s.role == "system"), key=lambda system: system.error)
     comparisons = [
-        ComparisonRecord(
-            metric="e-l1",
-            convention="v2s",
-            system_a=a.name,
-            system_b=b.name,
-            difference=a.error - b.error,
-            ci_low=a.error - b.error - 0.01,
-            ci_high=a.error - b.error + 0.01,
-            p=0.01,
-            p_holm=0.03 if abs(a.error - b.error) > 0.01 else 0.4,
-            n=n,
-            method="sign-flip permutation over sources",
-        )
+        _comparison(a, b, n, p_holm=0.03 if abs(a.error - b.error) > 0.01 else 0.4)
         for index, a in enumerate(competitors)
         for b in competitors[index + 1 :]
+    ]
+    controls = [
+        _comparison(system, control, n, p_holm=0.03 if system.error - control.error > 0.007 else 0.4)
+        for system in competitors
+        for control in systems
+        if control.role == "control" and control.name not in CEILINGS and control.error < system.error
     ]
     ranks = [
         RankRecord(
@@ -479,10 +475,21 @@ def _write_comparisons(archive: RunArchive, systems: Sequence[BuiltSystem], n: i
         )
         for position, system in enumerate(competitors)
     ]
-    write_json(
-        archive.root / "comparisons.json",
-        {
-            "comparisons": [record.model_dump(mode="json") for record in comparisons],
-            "ranks": [record.model_dump(mode="json") for record in ranks],
-        },
+    compared = ComparedRecord(comparisons=comparisons, ranks=ranks, controls=controls)
+    write_json(archive.root / "comparisons.json", compared.model_dump(mode="json"))
+
+
+def _comparison(a: BuiltSystem, b: BuiltSystem, n: int, *, p_holm: float) -> ComparisonRecord:
+    return ComparisonRecord(
+        metric="e-l1",
+        convention="v2s",
+        system_a=a.name,
+        system_b=b.name,
+        difference=a.error - b.error,
+        ci_low=a.error - b.error - 0.01,
+        ci_high=a.error - b.error + 0.01,
+        p=0.01,
+        p_holm=p_holm,
+        n=n,
+        method="sign-flip permutation over sources",
     )

@@ -77,19 +77,24 @@ def test_one_system_alone_is_not_ranked_or_called_best(tmp_path: Path) -> None:
     assert all(not cell.mark for row in board.rows for cell in row.cells)
 
 
-def test_values_that_print_the_same_raise_no_warning(tmp_path: Path) -> None:
+def test_a_control_that_no_test_tells_from_a_system_is_no_warning(tmp_path: Path) -> None:
+    systems = (
+        BuiltSystem("mine", "Mine", error=0.05),
+        BuiltSystem("silence", "Silence", role="control", error=0.045),
+    )
+    board = make_leaderboard(read_run(build_archive(tmp_path / "run", systems=systems, media=False).root))
+    assert not [warning for warning in board.warnings if "E-L1" in warning]
+    assert board.not_told == ("E-L1: no test tells Mine from Silence, which is ahead (p = 0.400 after Holm).",)
+    assert all(not cell.beaten_by for row in board.rows for cell in row.cells)
+
+
+def test_differences_that_print_as_zero_raise_no_warning(tmp_path: Path) -> None:
     systems = (
         BuiltSystem("mine", "Mine", error=0.05),
         BuiltSystem("silence", "Silence", role="control", error=0.05 - 1e-9),
     )
-    archive = build_archive(tmp_path / "run", clip_ids=("a",), systems=systems, media=False)
-    values = json.loads((archive.root / "summary.json").read_text())
-    for record in values["scores"]:
-        if record["metric"] == "e-l1":
-            record["value"] = 0.05 if record["system"] == "mine" else 0.05 - 1e-9
-    (archive.root / "summary.json").write_text(json.dumps(values))
-    board = make_leaderboard(read_run(archive.root))
-    assert not [warning for warning in board.warnings if "E-L1" in warning]
+    board = make_leaderboard(read_run(build_archive(tmp_path / "run", systems=systems, media=False).root))
+    assert not [sentence for sentence in (*board.warnings, *board.not_told) if "E-L1" in sentence]
 
 
 def test_what_was_not_computed_is_listed_once_with_its_reason(archive: RunArchive) -> None:

@@ -20,7 +20,7 @@ from clapstick.protocols.clips import Clip
 from clapstick.protocols.problems import ClapstickError, Problem, fail, unknown_name
 from clapstick.protocols.prompts import apply_prompts
 from clapstick.protocols.protocol import Protocol
-from clapstick.protocols.readers.base import find_reader
+from clapstick.protocols.readers.base import find_reader, require_folder
 from clapstick.systems.card import FoundSystem, ParameterValue
 from clapstick.systems.missing import missing_here
 from clapstick.systems.registry import built_in_systems, find_entry, find_system
@@ -133,9 +133,7 @@ def score_requests(protocol: Protocol) -> tuple[ScoreRequest, ...]:
 
 def list_clips(settings: RunSettings) -> tuple[tuple[Clip, ...], int, tuple[Problem, ...], str]:
     """Read the data folder; return this run's clips, how many were listed, every problem, and `Plan.subset`."""
-    if not settings.data.is_dir():
-        what = "data is a file, not a folder" if settings.data.exists() else "data folder is missing"
-        raise fail(what, settings.data, remedy="Check --data.")
+    require_folder(settings.data)
     protocol = settings.protocol
     listing = find_reader(protocol.dataset.reader).read(settings.data, protocol.dataset)
     twice = {clip_id for clip_id, count in Counter(clip.id for clip in listing.clips).items() if count > 1}

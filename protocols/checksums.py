@@ -18,6 +18,7 @@ from typing import Literal
 from clapstick.protocols.archive import write_text
 from clapstick.protocols.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from clapstick.protocols.problems import Problem, fail
+from clapstick.protocols.readers.base import require_folder
 
 CHECKSUMS = "checksums.csv"
 ATTRITION = "attrition.csv"
@@ -225,8 +226,7 @@ def _record(folder: Path, path: Path) -> FileRecord:
 
 
 def _require_media(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise fail("data folder is missing", folder, remedy="Check the path.")
+    require_folder(folder)
     paths = media_files(folder)
     if not paths:
         raise fail("no media", folder, expected="video or sound files", remedy="Check the path.")

@@ -33,7 +33,7 @@ from clapstick.protocols.lint import FRAME_SIDE, FRAMES_A_SECOND, Finding, lint_
 from clapstick.protocols.media import probe
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import Protocol
-from clapstick.protocols.readers.base import find_reader
+from clapstick.protocols.readers.base import find_reader, require_folder
 
 VERSION = 1
 """Raised whenever the same input gives other files."""
@@ -364,8 +364,7 @@ def _files_are_there(out: Path, made: Made) -> bool:
 
 def _folder_digest(data: Path, protocol: Protocol) -> str:
     """Digest names, sizes and times of the data folder's own files, with everything that decides the clips."""
-    if not data.is_dir():
-        raise fail("data folder is missing", data, remedy="Check the path.")
+    require_folder(data)
     files = sorted(
         (entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
         for entry in os.scandir(data)

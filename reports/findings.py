@@ -65,7 +65,7 @@ def beaten_by(data: RunData, column: Column) -> dict[str, list[ComparisonRecord]
 
 def beaten_sentence(column: Column, tests: Sequence[ComparisonRecord], titles: Mapping[str, str]) -> str:
     """Say which controls do better than a system, and by how much on the clips that both have."""
-    listed = " and ".join(f"{titles[test.system_b]} by {_difference(test, column)}" for test in tests)
+    listed = "; ".join(f"{titles[test.system_b]} by {_difference(test, column)}" for test in tests)
     return f"{column_name(column)}: better than {titles[tests[0].system_a]} {_are(tests)} {listed}."
 
 
@@ -78,7 +78,7 @@ def not_told_from_controls(data: RunData, column: Column, titles: Mapping[str, s
             ahead.setdefault(test.system_a, []).append(test)
     return [
         f"{column_name(column)}: no test tells {titles[system]} from "
-        f"{' and '.join(titles[test.system_b] for test in tests)}, which {_are(tests)} ahead "
+        f"{'; '.join(titles[test.system_b] for test in tests)}, which {_are(tests)} ahead "
         f"({'smallest ' if len(tests) > 1 else ''}{format_p(min(test.p_holm for test in tests))} after Holm)."
         for system, tests in ahead.items()
     ]

@@ -27,6 +27,7 @@ from clapstick.harness.workers import run_tasks
 from clapstick.protocols.archive import write_json
 from clapstick.protocols.checksums import ATTRITION, CHECKSUMS
 from clapstick.protocols.problems import ClapstickError, Problem, fail
+from clapstick.protocols.readers.base import require_folder
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that points side by side may take."""
@@ -95,8 +96,7 @@ def key_of_data(folder: Path) -> str:
     ClapstickError
         If there is no such folder.
     """
-    if not folder.is_dir():
-        raise fail("data folder is missing", folder, remedy="Check --data.")
+    require_folder(folder)
     files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (ATTRITION, CHECKSUMS)]
     listed = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
     return text_sha256(*(f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in sorted(listed)))

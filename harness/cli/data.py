@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from clapstick.protocols.problems import Problem
     from clapstick.protocols.protocol import Protocol
 
+ClipsOption = Annotated[
+    str | None,
+    typer.Option("--protocol", help="Protocol that says which clips; the data set's first where left out."),
+]
+
 app = typer.Typer(help="Make and check data sets.", no_args_is_help=True)
 
 
@@ -54,7 +59,7 @@ def synth(
 def prepare(
     dataset: Annotated[str, typer.Argument(help="Reader of the data set; see `clapstick datasets`.")],
     folder: Annotated[Path, typer.Argument(help="Folder with the data set.")],
-    protocol: Annotated[str, typer.Option(help="Protocol that says which clips.")] = "clapstick-2026",
+    protocol: ClipsOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder to fill; FOLDER/prepared where left out.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="ffmpeg processes at a time.")] = None,
     as_json: JsonOption = False,
@@ -93,7 +98,7 @@ def prepare(
 def verify(
     dataset: Annotated[str, typer.Argument(help="Reader of the data set; see `clapstick datasets`.")],
     folder: Annotated[Path, typer.Argument(help="Folder with the data set.")],
-    protocol: Annotated[str, typer.Option(help="Protocol that says which clips.")] = "clapstick-2026",
+    protocol: ClipsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what is missing or broken; lint clips. Example: clapstick data verify greatest-hits vis-data"""
@@ -135,12 +140,22 @@ def checksums(folder: Annotated[Path, typer.Argument(help="Folder with video or 
     note(f"{len(records)} files in {folder / CHECKSUMS}")
 
 
-def _protocol_of(name: str, dataset: str) -> Protocol:
+def _protocol_of(name: str | None, dataset: str) -> Protocol:
+    """Return the named protocol, or the first that a data set has; both must fit together."""
     from clapstick.protocols.problems import fail
-    from clapstick.protocols.protocol import find_protocol
+    from clapstick.protocols.protocol import built_in_protocols, find_protocol
+    from clapstick.protocols.readers.base import find_reader
 
+    reader = find_reader(dataset)
+    if name is None:
+        known = (find_protocol(one) for one in built_in_protocols())
+        chosen = next((one for one in known if one.dataset.reader == reader.name), None)
+        if chosen is None:
+            raise fail("no protocol is about this data set", dataset, remedy="Name one with --protocol.")
+        note(f"protocol: {chosen.name}")
+        return chosen
     chosen = find_protocol(name)
-    if chosen.dataset.reader != dataset:
+    if chosen.dataset.reader != reader.name:
         raise fail(
             "protocol is about another data set",
             name,

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from clapstick.protocols.clips import Clip
-from clapstick.protocols.problems import Problem, unknown_name
+from clapstick.protocols.problems import Problem, fail, unknown_name
 from clapstick.protocols.protocol import DatasetRules
 
 
@@ -37,6 +37,16 @@ class Reader:
     """Where the data comes from and under which terms."""
     splits: tuple[str, ...]
     read: Callable[[Path, DatasetRules], Listing]
+
+
+def require_folder(folder: Path) -> None:
+    """Raise `ClapstickError` where there is no such data folder."""
+    if not folder.is_dir():
+        raise fail(
+            "data is a file, not a folder" if folder.exists() else "data folder is missing",
+            folder,
+            remedy="Name the folder that holds the data set; `clapstick data synth` makes one to try.",
+        )
 
 
 @cache

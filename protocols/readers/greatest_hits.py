@@ -21,7 +21,7 @@ from clapstick.protocols.media import probe
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
 from clapstick.protocols.readers.annotations import label_class, onsets_within, read_times
-from clapstick.protocols.readers.base import Listing, Reader
+from clapstick.protocols.readers.base import Listing, Reader, require_folder
 from clapstick.protocols.readers.windows import TOLERANCE_S, choose, choose_count, windows
 
 LENGTH_TOLERANCE_S = 0.1
@@ -63,8 +63,7 @@ def read(folder: Path, rules: DatasetRules) -> Listing:
     ClapstickError
         If the folder or the list of the split is missing: then nothing can be read at all.
     """
-    if not folder.is_dir():
-        raise fail("data folder is missing", folder, remedy="Give the folder with --data.")
+    require_folder(folder)
     if rules.split in CLIP_LISTS:
         return _read_clip_list(folder, rules)
     names, problems = split_names(folder, rules.split)

@@ -19,7 +19,7 @@ from clapstick.protocols.clips import Clip
 from clapstick.protocols.media import probe
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
-from clapstick.protocols.readers.base import Listing, Reader
+from clapstick.protocols.readers.base import Listing, Reader, require_folder
 from clapstick.protocols.readers.folder import video_files
 from clapstick.protocols.readers.windows import choose, require_windows
 
@@ -60,8 +60,7 @@ def read(folder: Path, rules: DatasetRules, subset_file: str | None = None) -> L
     ClapstickError
         If the folder, `vggsound.csv` or a list file is missing or does not parse.
     """
-    if not folder.is_dir():
-        raise fail("data folder is missing", folder, remedy="Give the folder with --data.")
+    require_folder(folder)
     entries, problems = _entries(folder, rules.split, subset_file)
     by_name = _videos_by_name(folder)
     clips: list[Clip] = []

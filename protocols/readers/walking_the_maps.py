@@ -15,7 +15,7 @@ from clapstick.protocols.clips import Clip
 from clapstick.protocols.media import probe
 from clapstick.protocols.problems import ClapstickError, Problem, fail
 from clapstick.protocols.protocol import DatasetRules
-from clapstick.protocols.readers.base import Listing, Reader
+from clapstick.protocols.readers.base import Listing, Reader, require_folder
 from clapstick.protocols.readers.folder import video_files
 from clapstick.protocols.readers.windows import choose, require_windows
 
@@ -36,8 +36,7 @@ def read(folder: Path, rules: DatasetRules) -> Listing:
     ClapstickError
         If there is no such folder, or no video in it.
     """
-    if not folder.is_dir():
-        raise fail("data folder is missing", folder, remedy="Give the folder with --data.")
+    require_folder(folder)
     paths = video_files(folder)
     if not paths:
         raise fail("no video", folder, expected="files named ID_start_end.mp4", remedy="Check --data.")

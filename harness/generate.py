@@ -79,15 +79,13 @@ def generation_tasks(
             )
             continue
         if prompt_for(system.card, clip.prompt) is None:
-            skipped.append(
-                _skip(
-                    name,
-                    clip,
-                    f"{name} needs a prompt",
-                    "; ".join(clip.warnings) or "no prompt",
-                    f"Use a protocol whose [prompt] gives {' or '.join(system.card.prompts)}.",
-                )
+            remedy = (
+                "Its scores are given over the clips that have a prompt."
+                if clip.warnings
+                else f"Use a protocol whose [prompt] gives {' or '.join(system.card.prompts)}."
             )
+            why = "; ".join(clip.warnings) or "no prompt"
+            skipped.append(_skip(name, clip, f"{name} needs a prompt", why, remedy))
             continue
         seed = seed_for(settings.seed, name, clip.id)
         task = GenerationTask(name, clip, seed, system.fingerprint(clip, seed))

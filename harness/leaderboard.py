@@ -40,9 +40,10 @@ def format_value(record: ScoreRecord | None) -> str:
 
 
 def leaderboard_rows(records: Sequence[ScoreRecord]) -> tuple[list[dict[str, str]], list[str], list[str]]:
-    """Return one row a score with a column a system, and one line for every reason why a cell is empty.
+    """Return one row a score with a column a system, and lines on what is not in it.
 
-    Intervals are left to the report and to ``--json``: a terminal has no room for them.
+    A value of fewer clips than the row's others carries their number. Intervals are left to the report and to
+    ``--json``: a terminal has no room for them.
     """
     systems = list(dict.fromkeys(record.system for record in records))
     by_score: dict[str, dict[str, ScoreRecord]] = {}
@@ -52,9 +53,20 @@ def leaderboard_rows(records: Sequence[ScoreRecord]) -> tuple[list[dict[str, str
         by_score.setdefault(title, {})[record.system] = record
         if record.value is None:
             empty.setdefault(f"{title}: {record.reason}", []).append(record.system)
+    most = {title: max(record.n for record in of_system.values()) for title, of_system in by_score.items()}
     rows = [
-        {"score": title} | {system: format_value(of_system.get(system)) for system in systems}
+        {"score": title} | {system: _cell(of_system.get(system), most[title]) for system in systems}
         for title, of_system in by_score.items()
     ]
     notes = [f"{text} ({', '.join(names)})" for text, names in empty.items()]
+    if any(record.value is not None and record.n < most[column_title(record)] for record in records):
+        notes.append("a value with (m of n) is of m clips only, where others have n: not one comparison")
+    notes.append("intervals, tests and clips: in the report, or with --json")
     return rows, ["score", *systems], notes
+
+
+def _cell(record: ScoreRecord | None, most: int) -> str:
+    text = format_value(record)
+    return (
+        text if record is None or record.value is None or record.n == most else f"{text} ({record.n} of {most})"
+    )

@@ -118,16 +118,16 @@ def score_requests(protocol: Protocol) -> tuple[ScoreRequest, ...]:
                 where=f"protocol {protocol.name}",
                 otherwise="List them with `clapstick metrics`.",
             )
-        try:
-            requests.append(ScoreRequest(name, known[name].convention(convention or None).name))
-        except KeyError as error:
-            raise fail(
-                "no such convention",
-                f"protocol {protocol.name}",
-                found=text,
-                expected=error.args[0],
-                remedy=f"See `clapstick metrics {name}`.",
-            ) from error
+        conventions = [one.name for one in known[name].conventions]
+        if convention and convention not in conventions:
+            raise unknown_name(
+                f"{name} has no such convention",
+                convention,
+                conventions,
+                where=f"protocol {protocol.name}",
+                otherwise=f"See `clapstick metrics {name}`.",
+            )
+        requests.append(ScoreRequest(name, convention or known[name].default))
     return tuple(dict.fromkeys(requests))
 
 
@@ -191,6 +191,8 @@ def resolve_system(settings: RunSettings, found: FoundSystem) -> tuple[ResolvedS
             expected=", ".join(card.parameters) or "none",
             remedy="Correct --set.",
         )
+    for name, value in given.items():
+        _require_kind(card.name, name, value, card.parameters[name])
     parameters = {**card.parameters, **given}
     if card.runtime == "python":
         missing.extend(_entry_problems(found))
@@ -200,6 +202,20 @@ def resolve_system(settings: RunSettings, found: FoundSystem) -> tuple[ResolvedS
         if not missing:
             hashes |= mounted_sha256(found, options)
     return ResolvedSystem(found, parameters, weights, hashes), missing
+
+
+def _require_kind(system: str, name: str, value: ParameterValue, usual: ParameterValue) -> None:
+    """Raise `ClapstickError` where a value is no number or switch and the card's own is one."""
+    kinds = {bool: "true or false", int: "a number", float: "a number"}
+    wanted, found = kinds.get(type(usual)), kinds.get(type(value))
+    if wanted is not None and found != wanted:
+        raise fail(
+            "system parameter has a value of another kind",
+            f"{system}.{name}",
+            found=value,
+            expected=f"{wanted}, such as {str(usual).lower()}",
+            remedy="Correct --set.",
+        )
 
 
 def _entry_problems(found: FoundSystem) -> Sequence[Problem]:

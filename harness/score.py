@@ -158,8 +158,12 @@ def _why_nothing(table: Table, clips: Sequence[Clip]) -> str:
     if not clips:
         return "the run has no clip"
     telling = [clip for clip in clips if clip.reference is not None] or clips
-    reasons = Counter(table[clip.id].reason if clip.id in table else NO_SOUND for clip in telling)
+    reasons = Counter(table[clip.id].reason if clip.id in table else _no_sound(clip) for clip in telling)
     return str(reasons.most_common(1)[0][0])
+
+
+def _no_sound(clip: Clip) -> str:
+    return NO_SOUND if clip.reference is not None else f"{NO_SOUND}: {clip.reference_missing}"
 
 
 def score_rows(
@@ -179,7 +183,7 @@ def score_rows(
             table = tables.get((system, request), {})
             for clip in clips:
                 result = table.get(clip.id)
-                reason = reasons.get(request) or (NO_SOUND if result is None else result.reason)
+                reason = reasons.get(request) or (_no_sound(clip) if result is None else result.reason)
                 value = None
                 if reason is None and result is not None and result.statistics is not None:
                     value = combiner.clip_value(result.statistics)

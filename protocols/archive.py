@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 SPLITS = ("seen", "unseen")
 """Parts of a run's clips, for a system that was trained on some of them."""
+FINISH = "Start the same `clapstick run` again to finish it."
+"""What to do about a run that was cut off."""
 Stage = Literal["read", "generate", "standardise", "score"]
 
 
@@ -291,9 +293,7 @@ class RunArchive:
 
         path = self.root / "scores.parquet"
         if not path.is_file():
-            raise fail(
-                "run has no scores yet", self.root, remedy="Start the same `clapstick run` again to finish it."
-            )
+            raise fail("run has no scores yet", self.root, remedy=FINISH)
         return pd.read_parquet(path)
 
     def read_errors(self) -> list[ErrorRecord]:

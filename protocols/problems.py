@@ -69,6 +69,8 @@ def unknown_name(
     """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
+    if "/" in name or name.endswith(".toml"):
+        near, otherwise = [], "There is no such file or folder; check the path."
     return fail(
         what,
         where or name,

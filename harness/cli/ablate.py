@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -116,14 +115,10 @@ def _narrowing(given: Sequence[str]) -> dict[str, list[str]]:
 
 def _changes(given: Sequence[str]) -> dict[str, str | int | float | bool]:
     """Read ``key=value`` from the command line; the value as TOML has it, else as text."""
-    changes: dict[str, str | int | float | bool] = {}
-    for text in given:
-        key, value = _split("--set", text, "KEY=VALUE")
-        try:
-            changes[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            changes[key] = value
-    return changes
+    from clapstick.protocols.values import value_of
+
+    pairs = [_split("--set", text, "KEY=VALUE") for text in given]
+    return {key: value_of(value) for key, value in pairs}
 
 
 def _split(option: str, text: str, form: str) -> tuple[str, str]:

@@ -74,6 +74,8 @@ def _document(found: RunComparison) -> dict[str, object]:
 
 
 def _print(found: RunComparison) -> None:
+    from clapstick.protocols.archive import FINISH
+
     rows = [
         {
             "metric": f"{item.score.metric}@{item.score.convention}",
@@ -104,6 +106,9 @@ def _print(found: RunComparison) -> None:
         ]
         columns = ["metric", "system", "verdict", "before", "after", "difference", "p (Holm)", "clips", "why"]
         print_rows(changes, columns, as_json=False, title="Changes from the first run")
+    for name, data in found.data.items():
+        if not data.scores:
+            note(f"clapstick: {name} has no scores yet. {FINISH}")
     for item in found.separated:
         listed = "; ".join(f"{key}: {a or '–'} / {b or '–'}" for key, (a, b) in item.differences.items())
         note(

@@ -189,9 +189,8 @@ def _settings(
 
 def _parse_changes(changes: Sequence[str]) -> dict[str, dict[str, ParameterValue]]:
     """Parse ``system.parameter=value``; the value is read as TOML, and as text where it is none."""
-    import tomllib
-
     from clapstick.protocols.problems import fail
+    from clapstick.protocols.values import value_of
 
     parsed: dict[str, dict[str, ParameterValue]] = {}
     for change in changes:
@@ -205,11 +204,7 @@ def _parse_changes(changes: Sequence[str]) -> dict[str, dict[str, ParameterValue
                 expected="SYSTEM.PARAMETER=VALUE",
                 remedy="Example: --set two-stage-tiny.guidance=3.5",
             )
-        try:
-            value = tomllib.loads(f"value = {right}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = right
-        parsed.setdefault(system, {})[parameter] = value
+        parsed.setdefault(system, {})[parameter] = value_of(right)
     return parsed
 
 
@@ -235,12 +230,16 @@ def _finish(outcome: RunOutcome, *, as_json: bool, report: bool = True) -> None:
 
         page = build_report(outcome.archive.root)
     print_leaderboard(outcome.archive, page, as_json=as_json)
+    scored = any(record.value is not None for record in outcome.archive.read_summary())
+    if not scored:
+        note("clapstick: nothing could be scored; the reasons are above and in the report")
     for line in failure_lines(outcome.failures):
         note(f"clapstick: {line}")
     if outcome.failures:
         note(
             f"clapstick: {len(outcome.failures)} failures are listed in {outcome.archive.root / 'errors.jsonl'}"
         )
+    if outcome.failures or not scored:
         raise typer.Exit(EXIT_PARTIAL)
 
 

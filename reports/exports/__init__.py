@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from clapstick.protocols.archive import FINISH
 from clapstick.protocols.problems import fail
 from clapstick.reports.exports.bibtex import bibtex
 from clapstick.reports.exports.latex import latex
@@ -43,6 +44,8 @@ def export_run(run_dir: Path, wanted: str, *, clips: bool = False) -> bytes:
         If the folder is no run archive, or the format is not known or has no clip-level form.
     """
     data = read_run(run_dir)
+    if not data.scores:
+        raise fail("run has no scores yet", run_dir, remedy=FINISH)
     if wanted in _TABLES:
         return _TABLES[wanted](clip_frame(data) if clips else score_frame(data))
     if wanted not in _DOCUMENTS:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.problems import fail
 from clapstick.reports.survey.plan import Key, Plan, Session, allowed_values, sha256_of
 
@@ -143,7 +144,15 @@ def _read_file(path: Path, plan: Plan) -> list[AnswerFile]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         files = [AnswerFile.model_validate_json(json.dumps(value)) for value in _as_list(values)]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
+    except ValidationError as error:
+        [first] = explain_invalid(error, AnswerFile, path, "answer").problems
+        raise fail(
+            "not an answer file",
+            path,
+            found=f"{first.what} ({first.found or first.expected})",
+            remedy="Ask for the file as it was saved.",
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise fail(
             "not an answer file", path, found=error, remedy="Ask for the file as it was saved."
         ) from error

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from clapstick.protocols.invalid import explain_invalid
 from clapstick.protocols.problems import fail, unknown_name
+from clapstick.protocols.values import value_of
 
 DESIGN_FOLDER = Path(__file__).parent / "designs"
 POINTS = 5
@@ -223,20 +224,14 @@ def find_design(name_or_path: str, overrides: Sequence[str] = ()) -> Design:
 def _replace(values: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     *tables, last = key.strip().split(".")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
+    if not separator:
         raise fail(
-            "value is not TOML",
-            f"--set {override}",
-            found=text if separator else "no =",
-            expected='key=value, such as questions.rule="spread"',
-            remedy="Put quotes around text.",
-        ) from error
+            "override has no value", f"--set {override}", found="no =", expected="key=value", remedy="Add one."
+        )
     table = values
     for name in tables:
         inner = table.setdefault(name, {})
         if not isinstance(inner, dict):
             raise fail("key is no table", f"--set {override}", found=name, remedy="Check the key.")
         table = inner
-    table[last] = value
+    table[last] = value_of(text)

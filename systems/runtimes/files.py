@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clapstick.protocols.clips import Clip
 from clapstick.protocols.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, read_audio
-from clapstick.protocols.problems import ClapstickError, Problem, fail
+from clapstick.protocols.problems import ClapstickError, fail
 from clapstick.systems.base import NativeOutput
 from clapstick.systems.card import FoundProgram, SystemCard
 from clapstick.systems.runtimes.options import RuntimeOptions
@@ -44,10 +45,12 @@ def read_folder(
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES:
             by_stem.setdefault(path.stem, []).append(path)
+    names = {name for clip in clips for name in _names_of(clip)}
+    of_no_clip = [stem for stem in by_stem if stem not in names]
     failed = []
     for clip in clips:
         try:
-            path = _one_file(clip, by_stem, folder)
+            path = _one_file(clip, by_stem, folder, of_no_clip)
             audio = read_audio(path)
         except ClapstickError as error:
             failed.append(FailedClip(clip, error.problems[0]))
@@ -56,8 +59,8 @@ def read_folder(
     return failed
 
 
-def _one_file(clip: Clip, by_stem: dict[str, list[Path]], folder: Path) -> Path:
-    for stem in dict.fromkeys((clip.file_stem, clip.id, Path(clip.id).name)):
+def _one_file(clip: Clip, by_stem: dict[str, list[Path]], folder: Path, of_no_clip: list[str]) -> Path:
+    for stem in _names_of(clip):
         paths = by_stem.get(stem, [])
         if len(paths) == 1:
             return paths[0]
@@ -69,15 +72,21 @@ def _one_file(clip: Clip, by_stem: dict[str, list[Path]], folder: Path) -> Path:
                 expected="one",
                 remedy="Remove the others.",
             )
-    raise ClapstickError(
-        Problem(
-            what="no file for the clip",
-            where=clip.id,
-            found=f"nothing named {clip.file_stem} in {folder}",
-            expected="wav, flac, ogg or a video with sound",
-            remedy="Add it, or the clip counts as missing.",
-        )
+    near = [name for wanted in _names_of(clip) for name in difflib.get_close_matches(wanted, of_no_clip, n=1)]
+    raise fail(
+        "no file for the clip",
+        clip.id,
+        found=f"nothing named {clip.file_stem} in {folder}",
+        expected="wav, flac, ogg or a video with sound",
+        remedy=f"Is it {near[0]}, which belongs to no clip? Rename it."
+        if near
+        else "Add it, or the clip counts as missing.",
     )
+
+
+def _names_of(clip: Clip) -> tuple[str, ...]:
+    """Return the names that a clip's file may have, without suffix."""
+    return tuple(dict.fromkeys((clip.file_stem, clip.id, Path(clip.id).name)))
 
 
 def _rate_warning(card: SystemCard, sample_rate: int) -> tuple[str, ...]:

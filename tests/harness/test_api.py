@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import clapstick
+from clapstick.protocols.problems import ClapstickError
 
 
 def test_every_public_name_is_a_documented_function_also_after_the_folders_were_imported():
@@ -37,6 +38,12 @@ def test_a_run_from_python_and_its_frames(hits, tmp_path):
     assert set(clapstick.scores(tmp_path / "run").columns) >= {"system", "clip", "metric", "value", "reason"}
     assert len(clapstick.clips(tmp_path / "run")) == 2
     assert list(clapstick.comparisons(tmp_path / "run").columns)[:2] == ["metric", "convention"]
+
+
+@pytest.mark.parametrize("name", ["leaderboard", "scores", "comparisons", "clips"])
+def test_a_folder_that_is_no_run_is_named(name, tmp_path):
+    with pytest.raises(ClapstickError, match="not a run archive; found no run"):
+        getattr(clapstick, name)(tmp_path)
 
 
 def test_an_unknown_name_is_named():

@@ -83,6 +83,17 @@ def test_a_plan_says_what_would_run_and_what_is_missing(hits, tmp_path):
         ),
         (["run", "folder", "--data", ".", "--out", "x", "--systems", "silense"], "Did you mean silence?"),
         (["run", "folder", "--data", ".", "--out", "x", "--set", "volume"], "expected SYSTEM.PARAMETER=VALUE"),
+        (
+            ["run", "nope.toml", "--data", ".", "--out", "x"],
+            "no such protocol; expected one of",
+        ),
+        (["run", "nope.toml", "--data", ".", "--out", "x"], "There is no such file or folder"),
+        (["data", "verify", "folders", "."], "Did you mean folder?"),
+        (["data", "verify", "folder", "nowhere"], "`clapstick data synth` makes one to try"),
+        (
+            ["data", "verify", "folder", ".", "--protocol", "synthetic-hits"],
+            "protocol is about another data set; found greatest-hits; expected folder",
+        ),
         (["run", "folder", "--data", ".", "--out", "x", "--device", "tpu"], "expected cpu, cuda or cuda:N"),
         (["run", "folder", "--data", ".", "--out", "x", "--systems", ""], "names no system"),
         (["generate", "nowhere.mp4", "--system", "noise", "-o", "/proc/x.wav"], "cannot be written"),
@@ -126,3 +137,27 @@ def test_generate_writes_wav_and_muxed_mp4_of_the_videos_length(hits, tmp_path):
     assert muxed.has_video
     assert muxed.audio_duration_s == pytest.approx(2.0, abs=0.05)
     assert muxed.video_duration_s == pytest.approx(2.0, abs=0.05)
+
+
+def test_a_run_without_any_score_says_so_and_ends_with_1(tmp_path):
+    """The only recording has no sound, and silence stands for it: nothing can be compared."""
+    import av
+    import numpy as np
+
+    with av.open(tmp_path / "mute.mp4", "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        container.mux(stream.encode())
+    done = clapstick("run", "folder", "--data", ".", "--out", "run", "--systems", "silence", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "nothing could be scored" in done.stderr
+    assert "the system has no sound for this clip: the video has no audio stream (reference)" in done.stderr
+
+
+def test_data_is_verified_by_the_data_sets_own_protocol(hits):
+    done = clapstick("data", "verify", "folder", str(hits), "--json")
+    assert "protocol: folder" in done.stderr
+    assert json.loads(done.stdout)["clips"] > 0

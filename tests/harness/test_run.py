@@ -174,6 +174,10 @@ def test_unknown_metrics_and_parameters_are_named(settings_for):
         run(settings_for("silence", out=settings.out).__class__(**{**settings.__dict__, "protocol": misspelt}))
     with pytest.raises(ClapstickError, match="system has no such parameter; found volume"):
         run(settings_for("silence", parameters={"silence": {"volume": 11}}))
+    for wrong in ("abc", True):
+        message = rf"t2a\.steps: .*another kind; found {wrong}; expected a number, such as 12\. Correct --set"
+        with pytest.raises(ClapstickError, match=message):
+            run(settings_for("t2a", parameters={"t2a": {"steps": wrong}}))
 
 
 def test_an_empty_data_folder_is_named(settings_for, tmp_path):

@@ -226,3 +226,10 @@ def test_seen_and_unseen_clips_stand_in_tables_and_documents(archive: RunArchive
     assert rf"\quad unseen in training & {unseen.value:.4f} {{\scriptsize [" in table
     assert r"{\scriptsize $n=1$}" in table
     assert "on the clips that the system was trained on" in table
+
+
+def test_a_run_that_was_cut_off_before_scoring_is_not_exported(tmp_path: Path) -> None:
+    archive = build_archive(tmp_path / "run", media=False)
+    (archive.root / "summary.json").unlink()
+    with pytest.raises(ClapstickError, match="run has no scores yet"):
+        export_run(archive.root, "csv")

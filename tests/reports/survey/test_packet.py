@@ -191,7 +191,7 @@ def test_key_in_the_packet_existing_folders_and_unknown_systems_are_refused(run:
         ("questions.colour=1", "unknown design key"),
         ('kind="forced-choice"', "a forced choice shows pairs"),
         ("presentation.clips_per_rater=-1", "greater than or equal to 0"),
-        ("questions.rule=spread", "value is not TOML"),
+        ("questions.rule", "override has no value; found no ="),
         ("criteria=[]", "at least 1 item"),
         ("questions.cells=[]", "needs questions.cells"),
     ],
@@ -199,6 +199,11 @@ def test_key_in_the_packet_existing_folders_and_unknown_systems_are_refused(run:
 def test_wrong_designs_are_refused_with_the_key(override: str, message: str) -> None:
     with pytest.raises(ClapstickError, match=message):
         find_design("video-foley", [override])
+
+
+def test_text_needs_no_quotes_that_a_shell_takes_away() -> None:
+    quoted = find_design("video-foley", ['title="Our own"'])
+    assert find_design("video-foley", ["title=Our own"]) == quoted
 
 
 def test_changed_design_does_not_keep_its_name() -> None:

@@ -149,7 +149,7 @@ def change(answers: Path, tmp_path: Path, **changes: object) -> Path:
         ({"value": "5"}, "not an answer file"),
         ({"value": True}, "not an answer file"),
         ({"seconds": float("nan")}, "not an answer file"),
-        ({"colour": "red"}, "not an answer file"),
+        ({"colour": "red"}, r"not an answer file; found unknown answer key \(.*colour\)"),
     ],
 )
 def test_answers_that_do_not_belong_are_refused(

@@ -374,6 +374,10 @@ def test_files_are_found_by_clip(tmp_path: Path, run_stub: Run, clips: list[Clip
     np.testing.assert_array_equal(results[0].output.audio.samples, sound.samples)
     assert results[2].output.warnings == ("file has 16000 Hz, the system's native rate is 8000 Hz",)
     assert "no file for the clip" in named(failed)["clip c"]
+    write_wav(folder / "clip_c.wav", sound)
+    _, failed = run_stub(TONE, clips, runtime="files", folder=folder)
+    assert "Is it clip_c, which belongs to no clip?" in named(failed)["clip c"]
+    (folder / "clip_c.wav").unlink()
     write_wav(folder / "clip b.flac.wav", sound)
     write_wav(folder / "clip a.wav", read_wav(folder / "clip b.wav"))
     (folder / "clip b.flac").write_bytes(b"")

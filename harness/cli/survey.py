@@ -62,10 +62,11 @@ def make(
     out: Annotated[Path, typer.Option("--out", help="New folder for the packet.")],
     seed: Annotated[int, typer.Option("--seed", help="Settles every choice; keep it to yourself.")] = 0,
     system: Annotated[
-        list[str] | None, typer.Option("--system", help="System to compare; repeat for more.")
+        list[str] | None,
+        typer.Option("--systems", "--system", help="Rows to compare, with commas; all systems if left out."),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help='Value to change, such as questions.rule="spread".')
+        list[str] | None, typer.Option("--set", help="Value to change, such as questions.rule=spread.")
     ] = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
@@ -83,7 +84,7 @@ def make(
         seed=seed,
         out=out,
         key_path=_key_path(out, key),
-        systems=system or [],
+        systems=[name for names in system or [] for name in names.split(",")],
         overrides=overrides,
     )
     for line in made.plan.notes:

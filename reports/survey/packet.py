@@ -168,7 +168,7 @@ def _compared_systems(
     unknown = [name for name in compared if name not in cards]
     if unknown:
         raise fail(
-            "system is not in the run", ", ".join(unknown), expected=", ".join(cards), remedy="Check --system."
+            "system is not in the run", ", ".join(unknown), expected=", ".join(cards), remedy="Check --systems."
         )
     compared = [name for name in compared if name != REFERENCE]
     if design.presentation.reference != "none":
@@ -177,10 +177,10 @@ def _compared_systems(
     if shown < (2 if design.kind == "forced-choice" else 1):
         raise fail(
             "too few systems to compare",
-            "--system",
+            "--systems",
             found=", ".join(compared) or "none",
             expected="two for a forced choice, one for ratings",
-            remedy="Name systems of the run; controls are taken only where they are named.",
+            remedy=f"Name rows of the run, also controls: {', '.join(cards)}.",
         )
     return compared
 

@@ -95,7 +95,7 @@ def _by_cells(
             ", ".join(empty),
             found=f"clips for {', '.join(sorted(at)) or 'no cell'}",
             expected="a clip with video and every system's sound for each cell",
-            remedy='Run more clips, or choose others: --set questions.rule="spread" --set questions.count=12.',
+            remedy="Run more clips, or choose others: --set questions.rule=spread --set questions.count=12.",
         )
     return [at[cell][int(rng.integers(len(at[cell])))] for cell in cells]
 

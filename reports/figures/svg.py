@@ -68,39 +68,6 @@ def text(x: float, y: float, words: str, style: str = "fg", **attributes: object
     return element("text", style, escape(_clean(words)) if words else Markup(" "), x=x, y=y, **attributes)
 
 
-@dataclass(frozen=True)
-class Box:
-    """Where labels may stand."""
-
-    right: float
-    top: float
-    bottom: float
-
-
-Taken = tuple[float, float, float]
-"""Where a label stands: left edge, right edge, base line."""
-
-
-def label_beside(
-    x: float, y: float, words: str, style: str, taken: list[Taken], box: Box, *, font_size: int = 11
-) -> Markup:
-    """Return a mark's label on the side with room, moved off the labels in `taken`, which it joins."""
-    width = 0.65 * font_size * len(words)
-    fits = x + 9 + width < box.right
-    left_edge = x + 9 if fits else x - 9 - width
-    for shift in (-7, 15, -21, 29, -35, 43, 57, 71):
-        at_y = y + shift
-        free = all(
-            abs(at_y - other_y) > font_size + 1 or left_edge > b or left_edge + width < a
-            for a, b, other_y in taken
-        )
-        if free and box.top < at_y < box.bottom:
-            break
-    taken.append((left_edge, left_edge + width, at_y))
-    anchor = "start" if fits else "end"
-    return text(x + 9 if fits else x - 9, at_y, words, style, text_anchor=anchor, font_size=font_size)
-
-
 def drawing(width: float, height: float, words: str, *children: Markup) -> Markup:
     """Return a whole picture with a title for those who cannot see it."""
     return element(

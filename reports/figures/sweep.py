@@ -7,18 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from clapstick.reports.figures.svg import (
-    Box,
-    Figure,
-    Scale,
-    Taken,
-    drawing,
-    element,
-    label_beside,
-    label_for,
-    scale_for,
-    text,
-)
+from clapstick.reports.figures.labels import Box, Label, draw_labels
+from clapstick.reports.figures.svg import Figure, Scale, drawing, element, label_for, scale_for, text
 
 WIDTH = 560
 _LEFT = 64
@@ -166,14 +156,14 @@ def cost_figure(name: str, axes: Axes, line: SweepLine, costs: Sequence[CostAxis
             parts.append(
                 text(along(tick), bottom + 16, _short(tick), "dim", text_anchor="middle", font_size=11)
             )
-        taken: list[Taken] = []
-        box = Box(right=start + panel + gap / 2, top=top, bottom=bottom)
+        inside = Box(left=start, top=top, right=start + panel + gap / 2, bottom=bottom)
         named = line.values if all_named else _unbeaten(cost.costs, line.values, axes.direction)
-        for x, value in zip(cost.costs, line.values, strict=True):
-            place = along(x), up(value.mean)
-            parts += _mark(place[0], value, up, 0, varied=True)
-            if value in named:
-                parts.append(label_beside(*place, value.label, "dim", taken, box, font_size=10))
+        places = [(along(x), value) for x, value in zip(cost.costs, line.values, strict=True)]
+        parts += [part for x, value in places for part in _mark(x, value, up, 0, varied=True)]
+        labels = [Label(x, up(value.mean), value.label, "dim") for x, value in places if value in named]
+        marks = [Box(x, up(value.mean), x, up(value.mean)).wider(5.5) for x, value in places]
+        bars = [Box(x, up(value.high), x, up(value.low)).wider(1.5) for x, value in places]
+        parts += draw_labels(labels, marks, bars, inside, font_size=10)
     which = (
         f"each mark is labelled with its {axes.along}"
         if all_named

@@ -36,7 +36,7 @@ def rms_logits(clip: ClipInput, frames: int) -> Array:
     logits = clip.predictions.get("rms_logits")
     if logits is None:
         raise NotComputableError("the system gives no rms_logits (scores of RMS classes for every frame)")
-    _require_prediction(logits, (frames, None), "rms_logits")
+    _require_prediction(clip, "rms_logits", frames, dimensions=2)
     return logits.astype(np.float64)
 
 
@@ -60,7 +60,7 @@ def predicted_curve(clip: ClipInput, edges: Array, frames: int) -> PredictedCurv
     envelope = clip.predictions.get("envelope")
     if envelope is None:
         raise NotComputableError("the system predicts no loudness curve (rms_logits or envelope)")
-    _require_prediction(envelope, (frames,), "envelope")
+    _require_prediction(clip, "envelope", frames, dimensions=1)
     amplitudes = envelope.astype(np.float64)
     return PredictedCurve(rms.discretise(amplitudes, edges), amplitudes)
 
@@ -97,12 +97,21 @@ def sounding_frames(
     return kept
 
 
-def _require_prediction(values: NDArray[np.generic], shape: tuple[int | None, ...], name: str) -> None:
-    matches = values.ndim == len(shape) and all(
-        want is None or have == want for have, want in zip(values.shape, shape, strict=True)
-    )
-    if not matches:
-        wanted = ", ".join("classes" if size is None else str(size) for size in shape)
-        raise NotComputableError(f"{name} has shape {values.shape}, the reference curve wants ({wanted})")
+def _require_prediction(clip: ClipInput, name: str, frames: int, *, dimensions: int) -> None:
+    values = clip.predictions[name]
+    if values.ndim != dimensions:
+        wanted = "one number" if dimensions == 1 else "a row of class scores"
+        raise NotComputableError(f"{name} has {values.ndim} dimensions; it needs {wanted} for every frame")
+    if len(values) != frames:
+        raise NotComputableError(_other_rate(clip, name, len(values), frames))
     if not np.isfinite(values.astype(np.float64)).all():
         raise NotComputableError(f"{name} has NaN or infinite values; run the system again")
+
+
+def _other_rate(clip: ClipInput, name: str, frames: int, wanted: int) -> str:
+    seconds = len(clip.generated) / clip.sample_rate
+    step_ms = 1000 * rms.HOP_SAMPLES / rms.SAMPLE_RATE
+    return (
+        f"the system's loudness curve ({name}) has {frames} values for {seconds:.4g} s, {frames / seconds:.4g} "
+        f"a second; the reference's has {wanted}, one every {step_ms:g} ms: have the system give that many"
+    )

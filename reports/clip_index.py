@@ -10,6 +10,7 @@ import pandas as pd
 from clapstick.protocols.clips import Clip
 from clapstick.reports.board import Leaderboard
 from clapstick.reports.media import ClipMedia, sound_names
+from clapstick.reports.prompts import prompt_entry
 from clapstick.reports.run_data import REFERENCE, RunData
 
 _DIGITS = 6
@@ -68,7 +69,7 @@ def _entry(
         "material": clip.material,
         "action": clip.action,
         "caption": clip.caption,
-        "prompt": {"kind": clip.prompt.kind, "policy": clip.prompt.policy, "text": clip.prompt.text},
+        "prompt": prompt_entry(clip.prompt),
         "seen_by": list(clip.seen_by),
         "annotated": clip.onsets is not None,
         "onsets": [

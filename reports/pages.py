@@ -23,6 +23,7 @@ from clapstick.reports.clip_index import make_clip_index
 from clapstick.reports.figures import Figure, make_figures
 from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.media import chunk_script, json_for_script, make_media
+from clapstick.reports.prompts import caution_of, prompt_rows
 from clapstick.reports.published import published_rows
 from clapstick.reports.run_data import RunData, read_run
 from clapstick.reports.sounds import Codec
@@ -168,7 +169,8 @@ def render(data: RunData, board: Leaderboard, figures: list[Figure], parts: Page
             small_cell=SMALL_CELL,
             system_rows=system_rows(data),
             handling=handling_rows(data),
-            protocol_rows=protocol_rows(data),
+            protocol_rows=[*protocol_rows(data), *prompt_rows(data.run.protocol.prompt)],
+            prompt_caution=caution_of(data.run.protocol.prompt.audio),
             errors=data.errors,
             clip_notes=clip_notes(data),
             cells_json=Markup(json_for_script(drawer_cells(data, board))),
@@ -206,17 +208,20 @@ def drawer_cells(data: RunData, board: Leaderboard) -> dict[str, dict[str, Any]]
 
 
 def _drawer_cell(data: RunData, system: str, column: Column, cell: Cell, part: str) -> dict[str, Any]:
-    """Return what the drawer says of one cell; `part` names the clips where they are not all."""
+    """Return what the drawer says of one cell; `part` names the clips where they are not all.
+
+    Lines are name and text; numbers have every digit as a third part.
+    """
     score = cell.score
     assert score is not None
     level = f"{data.run.protocol.statistics.level * 100:g} %"
-    lines: list[tuple[str, str]] = [("Convention", column.convention)]
+    lines: list[tuple[str, ...]] = [("Convention", column.convention)]
     if score.value is None:
         lines.append(("Not computed", score.reason or "no reason was recorded"))
     else:
-        lines.append(("Value", f"{score.value!r}{' ' + score.unit if score.unit else ''}"))
-        if score.ci_low is not None and score.ci_high is not None:
-            lines.append((f"{level} interval", f"{score.ci_low!r} to {score.ci_high!r}"))
+        lines.append(("Value", f"{cell.text} {score.unit}".strip(), repr(score.value)))
+        if cell.interval:
+            lines.append((f"{level} interval", cell.interval, f"{score.ci_low!r} to {score.ci_high!r}"))
         if score.interval_method:
             lines.append(("Interval by", score.interval_method))
         lines.append(("Clips", f"{score.n} of {score.n + len(score.missing)}{' ' + part if part else ''}"))

@@ -65,11 +65,12 @@
     return value === null || all.length < 2 ? null : (mean(all) - value) / (all.length - 1);
   }
 
-  // Share of the other clips that the same system does worse on.
+  // Share of the other clips that the same system does worse on; none where all clips are alike.
   function percentile(item, values, position) {
     const value = values[position];
     const others = known(values.filter((_, other) => other !== position));
-    if (value === null || value === undefined || !others.length || item.direction === "none") return null;
+    if (value === null || value === undefined || item.direction === "none") return null;
+    if (others.every((other) => other === value)) return null;
     const below = others.filter((other) => (item.direction === "higher" ? other < value : other > value)).length;
     const equal = others.filter((other) => other === value).length;
     return (100 * (below + equal / 2)) / others.length;
@@ -235,7 +236,9 @@
     const push = (text) => parts.push(parts.length ? " · " : "", make("bdi", {}, text));
     push([clip.material, clip.action].filter(Boolean).join(", ") || "not annotated");
     push(`${clip.duration_s.toFixed(2)} s from ${clip.start_s.toFixed(2)} s of ${clip.source}`);
-    if (clip.prompt.kind !== "none") push(`${clip.prompt.kind} prompt${clip.prompt.text ? `: “${clip.prompt.text}”` : ""}`);
+    const { sound, policy, caution, text } = clip.prompt;
+    if (sound) push([`${sound} prompt${policy ? ` (${policy})` : ""}`, caution].filter(Boolean).join(": "));
+    if (text) push(`text prompt: “${text}”`);
     if (clip.caption) push(clip.caption);
     push(clip.seen_by.length ? `in the training list of ${clip.seen_by.map(titleOf).join(", ")}` : "in no known training list");
     return parts;

@@ -10,8 +10,8 @@
   function open(cell) {
     title.replaceChildren(make("bdi", {}, cell.title));
     const list = make("dl", { class: "pairs" });
-    for (const [name, text] of cell.lines) {
-      list.append(make("div", {}, make("dt", {}, name), make("dd", {}, make("bdi", {}, text))));
+    for (const [name, text, digits] of cell.lines) {
+      list.append(make("div", {}, make("dt", {}, name), make("dd", { title: digits || null }, make("bdi", {}, text))));
     }
     const parts = [list];
     if (cell.missing.length) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
 import librosa
@@ -139,5 +140,13 @@ def test_video2rms_needs_a_prediction() -> None:
         reference=np.zeros(16_000),
         predictions={"rms_logits": np.zeros((124, 64))},
     )
-    with pytest.raises(NotComputableError, match=r"rms_logits has shape \(124, 64\)"):
+    with pytest.raises(NotComputableError, match=r"\(rms_logits\) has 124 values for 1 s") as raised:
         how.statistics(wrong)
+    assert "124 a second; the reference's has 125, one every 8 ms: have the system give that many" in str(
+        raised.value
+    )
+    flat = replace(wrong, predictions={"envelope": np.zeros((125, 1))})
+    with pytest.raises(
+        NotComputableError, match="envelope has 2 dimensions; it needs one number for every frame"
+    ):
+        how.statistics(flat)

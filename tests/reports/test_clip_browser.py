@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import pytest
-from archive_builder import BuiltSystem, build_archive
+from archive_builder import SAMPLE_RATE, BuiltSystem, build_archive
 
 from clapstick.protocols.archive import RunArchive
+from clapstick.protocols.audio import Audio, write_wav
 from clapstick.reports import build_report
 
 if TYPE_CHECKING:
@@ -219,6 +222,27 @@ def test_the_drawer_says_how_a_value_was_computed(page: Page, page_path: Path) -
     assert "3 of 4" in text
     page.keyboard.press("Escape")
     assert not drawer.is_visible()
+
+
+def test_alike_clips_are_not_called_better_than_others(page: Page, tmp_path: Path) -> None:
+    archive = build_archive(tmp_path / "run", media=False)
+    for system in ("reference", "silence"):
+        for clip in archive.read_clips():
+            path = archive.audio_wav(system, clip)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_wav(path, Audio(np.zeros((SAMPLE_RATE, 1), dtype=np.float32), SAMPLE_RATE))
+    scores = pd.read_parquet(archive.root / "scores.parquet")
+    scores.loc[(scores.system == "reference") & scores.value.notna(), "value"] = 0.0
+    scores.to_parquet(archive.root / "scores.parquet")
+    open_clip(page, build_report(archive.root), "one")
+    rows = {
+        name: page.locator(f'.sound-row[data-system="{name}"]').inner_text()
+        for name in ("reference", "silence")
+    }
+    assert "E-L1 0.00" in rows["reference"]
+    assert "better than" not in rows["reference"]
+    assert re.search(r"better than on \d+ % of its clips", rows["silence"])
+    assert "audio prompt" in page.inner_text("#clip-facts")
 
 
 def test_a_system_that_failed_shows_why(page: Page, page_path: Path) -> None:

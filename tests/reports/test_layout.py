@@ -62,7 +62,8 @@ def test_words_in_figures_stay_legible(page: Page, page_path: Path, width: int) 
     smallest = page.evaluate(
         """() => Math.min(...[...document.querySelectorAll("figure svg")].flatMap((svg) => {
           const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
-          return [...svg.querySelectorAll("text")].map((word) => scale * parseFloat(getComputedStyle(word).fontSize));
+          const size = (word) => scale * parseFloat(getComputedStyle(word).fontSize);
+          return [...svg.querySelectorAll("text")].map(size);
         }))"""
     )
     assert smallest >= LEGIBLE_PIXELS

@@ -12,9 +12,12 @@ import soundfile
 from archive_builder import BuiltSystem, build_archive
 
 from clapstick.protocols.archive import ErrorRecord, RunArchive, ScoreRecord, write_json
+from clapstick.protocols.clips import Prompt
 from clapstick.protocols.problems import ClapstickError, Problem
+from clapstick.protocols.prompts import AUDIO_POLICIES
 from clapstick.reports import build_report
 from clapstick.reports.leaderboard import make_leaderboard
+from clapstick.reports.prompts import prompt_entry
 from clapstick.reports.run_data import read_run
 
 HOSTILE = (
@@ -32,13 +35,15 @@ def test_every_value_of_the_summary_is_on_the_page(page_path: Path, archive: Run
     cells = json.loads(re.search(r'id="cells">(.*?)</script>', text, re.DOTALL).group(1))  # type: ignore[union-attr]
     for record in archive.read_summary():
         cell = cells[f"{record.system}@{record.metric}@{record.convention}"]
-        lines = dict(cell["lines"])
+        lines = {line[0]: line[1] for line in cell["lines"]}
+        digits = {line[0]: line[2] for line in cell["lines"] if len(line) > 2}
         assert cell["signature"] == record.signature
         if record.value is None:
             assert lines["Not computed"] == record.reason
         else:
-            assert float(lines["Value"].split()[0]) == record.value
-            assert lines["95 % interval"] == f"{record.ci_low!r} to {record.ci_high!r}"
+            assert float(digits["Value"]) == record.value
+            assert digits["95 % interval"] == f"{record.ci_low!r} to {record.ci_high!r}"
+            assert len(lines["Value"].split()[0]) <= 8
             assert lines["Clips"] == f"{record.n} of 4"
         assert tuple(cell["missing"]) == record.missing
 
@@ -212,7 +217,7 @@ def test_seen_and_unseen_clips_are_columns(archive: RunArchive, page_path: Path)
     cells = json.loads(re.search(r'id="cells">(.*?)</script>', text, re.DOTALL).group(1))  # type: ignore[union-attr]
     drawer = cells["syncfusion@e-l1@v2s@unseen"]
     assert drawer["title"] == "E-L1 · SyncFusion · unseen clips"
-    assert dict(drawer["lines"])["Clips"] == "1 of 3 unseen clips"
+    assert ["Clips", "1 of 3 unseen clips"] in drawer["lines"]
     assert drawer["missing"] == ["two", "four"]
 
 
@@ -223,3 +228,34 @@ def test_a_run_without_overlap_has_no_such_columns(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert 'class="num split' not in text
     assert 'id="splits"' not in text
+
+
+def test_a_prompt_that_gives_the_answer_away_is_said_beside_it(tmp_path: Path) -> None:
+    archive = build_archive(tmp_path / "run", media=False)
+    record = json.loads((archive.root / "run.json").read_text())
+    texts = {}
+    for policy in ("same-material", "ground-truth"):
+        record["protocol"]["prompt"] = {"text": "video-foley", "audio": policy}
+        (archive.root / "run.json").write_text(json.dumps(record))
+        texts[policy] = build_report(archive.root).read_text(encoding="utf-8")
+    warning = AUDIO_POLICIES["ground-truth"].summary.replace("'", "&#39;")
+    assert warning not in texts["same-material"]
+    assert f"ground-truth: {warning}" in texts["ground-truth"], "among the protocol's rules"
+    # Of six systems, Video-Foley and SyncFusion take the audio prompt.
+    assert texts["ground-truth"].count(f'<td>audio<span class="sub">{warning}</span>') == 2
+    assert "video-foley: " in texts["same-material"]
+
+
+def test_the_sound_and_the_text_of_a_prompt_are_told_apart() -> None:
+    both = Prompt(kind="audio", policy="video-foley + same-material", text="A person hit wood.")
+    assert prompt_entry(both) == {
+        "sound": "audio",
+        "policy": "same-material",
+        "caution": "",
+        "text": "A person hit wood.",
+    }
+    written = Prompt(kind="text", policy="caption", text="A drum.")
+    assert prompt_entry(written) == {"sound": "", "policy": "", "caution": "", "text": "A drum."}
+    given = prompt_entry(Prompt(kind="audio", policy="ground-truth"))
+    assert (given["policy"], given["text"]) == ("ground-truth", None)
+    assert "gives the answer away" in str(given["caution"])

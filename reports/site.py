@@ -26,6 +26,8 @@ class SiteEntry(BaseModel):
 
     slug: str
     """Folder of the report: made from what the run is, not from where it lies."""
+    name: str = ""
+    """Folder of the run; empty where the site was built before it was kept."""
     title: str
     protocol: str
     finished: str
@@ -54,7 +56,7 @@ def build_site(
     entries = {entry.slug: entry for entry in _earlier(out)}
     for run_dir in run_dirs:
         data = read_run(run_dir)
-        entry = _entry(data)
+        entry = _entry(data, run_dir.resolve().name)
         build_report(
             run_dir, out / "runs" / entry.slug, codec=codec, workers=workers, site_index="../../index.html"
         )
@@ -95,9 +97,10 @@ def slug_of(data: RunData) -> str:
     return safe_stem(f"{data.run.protocol.name}-{data.run.started[:10]}-{digest.hexdigest()[:8]}")
 
 
-def _entry(data: RunData) -> SiteEntry:
+def _entry(data: RunData, name: str) -> SiteEntry:
     return SiteEntry(
         slug=slug_of(data),
+        name=name,
         title=data.run.protocol.title,
         protocol=data.run.protocol.name,
         finished=data.run.finished or data.run.started,
@@ -128,10 +131,11 @@ def _feed(entries: Sequence[SiteEntry], address: str) -> str:
         "<author><name>Clapstick</name></author>",
     ]
     for entry in entries:
+        title = ", ".join(filter(None, (entry.title, entry.name)))
         link = f"{base}runs/{entry.slug}/index.html"
         lines += [
             "<entry>",
-            f"<title>{escape(entry.title)}: {entry.clips} clips, {len(entry.systems)} systems</title>",
+            f"<title>{escape(title)}: {entry.clips} clips, {len(entry.systems)} systems</title>",
             f"<id>urn:clapstick:run:{escape(entry.slug)}</id>",
             f"<link href={quoteattr(link)}/>",
             f"<updated>{escape(entry.finished)}</updated>",

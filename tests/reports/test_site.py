@@ -38,11 +38,12 @@ def test_a_site_has_an_index_a_feed_and_addresses_that_stay(archive: RunArchive,
     text = index.read_text(encoding="utf-8")
     assert all(f"runs/{page.parent.name}/index.html" in text for page in pages)
     assert "<b>Other</b>" not in text
+    assert [text.count(f"<bdi>{name}</bdi>") for name in ("run", "other")] == [1, 1], "runs are told by folder"
     feed = ElementTree.fromstring((tmp_path / "site" / "feed.xml").read_text(encoding="utf-8"))
     entries = feed.findall(f"{ATOM}entry")
     assert {entry.findtext(f"{ATOM}title") for entry in entries} == {
-        "Test protocol: 4 clips, 4 systems",
-        "<b>Other</b> & more: 1 clips, 4 systems",
+        "Test protocol, run: 4 clips, 4 systems",
+        "<b>Other</b> & more, other: 1 clips, 4 systems",
     }
     links = {link.attrib["href"] for link in feed.iter(f"{ATOM}link")}
     assert f"https://example.org/foley/runs/{first.name}/index.html" in links

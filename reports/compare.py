@@ -77,6 +77,11 @@ class Change:
     """``better``, ``worse``, ``within noise``, ``changed`` (no direction), or ``not tested``."""
     reason: str = ""
 
+    @property
+    def is_none(self) -> bool:
+        """Whether both runs have the same value."""
+        return self.value_a == self.value_b and self.difference == 0
+
 
 @dataclass(frozen=True)
 class RunComparison:

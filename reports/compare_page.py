@@ -33,7 +33,8 @@ _ORDER = ("worse", "better", "changed", "within noise", "not tested")
 def write_comparison(found: RunComparison, out: Path) -> Path:
     """Write the page: what got worse or better, what is kept apart and why, one leaderboard of all runs."""
     whole = merge_runs(found)
-    changes = sorted(found.changes, key=lambda change: _ORDER.index(change.verdict))
+    changes = [change for change in found.changes if not change.is_none]
+    changes.sort(key=lambda change: _ORDER.index(change.verdict))
     counts = Counter(change.verdict for change in changes)
     parts = inline_parts(STYLES, EARLY_SCRIPT, ("chunks.js", "drawer.js"))
     first = next(iter(found.data.values()))
@@ -54,6 +55,7 @@ def write_comparison(found: RunComparison, out: Path) -> Path:
             comparisons=[row for data, board in whole.parts for row in comparison_rows(data, board)],
             separated=[replace(item, metric=names[item.metric, item.convention]) for item in found.separated],
             changes=[_change(change, names[change.metric, change.convention], found) for change in changes],
+            equal=len(found.changes) - len(changes),
             verdicts=[(verdict, counts[verdict]) for verdict in _ORDER if counts[verdict]],
             cells_json=Markup(json_for_script(_cells(whole))),
         )

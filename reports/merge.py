@@ -38,7 +38,7 @@ def merge_runs(found: RunComparison) -> MergedRuns:
 
     Ranks and paired tests are made anew over all rows of a column, from the statistics of the clips.
     """
-    names = _row_names(found)
+    names = row_names(found)
     groups: dict[tuple[tuple[str, ...], bool], list[AgreedColumn]] = {}
     for column in found.columns:
         groups.setdefault((column.runs, bool(column.differences)), []).append(column)
@@ -62,7 +62,8 @@ def _why_apart(column: AgreedColumn) -> str:
     return f"{', '.join(column.runs)}: {settings}"
 
 
-def _row_names(found: RunComparison) -> Names:
+def row_names(found: RunComparison) -> Names:
+    """Name the rows of several runs; a system with the same values in two runs is one row."""
     shared = [column for column in found.columns if len(column.runs) > 1]
     names: dict[tuple[str, str], str] = {}
     for run, data in found.data.items():
@@ -212,17 +213,17 @@ def _side_by_side(boards: list[Leaderboard], origins: Mapping[str, list[str]]) -
     ]
     order = list(dict.fromkeys((item.column.metric, item.column.convention) for item in placed))
     placed.sort(key=lambda item: (order.index((item.column.metric, item.column.convention)), item.column.apart))
-    groups: dict[tuple[str, str], dict[str, Row]] = {}
+    groups: dict[tuple[str, str, str], dict[str, Row]] = {}
     for group in (group for board in boards for group in board.groups):
-        rows = groups.setdefault((group.kind, group.title), {})
+        rows = groups.setdefault((group.kind, group.title, group.note), {})
         for row in group.rows:
             rows.setdefault(row.system.name, row)
     kinds = ("competitors", "ceiling", "floor")
     return Leaderboard(
         columns=tuple(item.column for item in placed),
         groups=tuple(
-            Group(title, kind, tuple(_whole(row, placed, origins) for row in rows.values()))
-            for (kind, title), rows in sorted(groups.items(), key=lambda item: kinds.index(item[0][0]))
+            Group(title, kind, tuple(_whole(row, placed, origins) for row in rows.values()), note)
+            for (kind, title, note), rows in sorted(groups.items(), key=lambda item: kinds.index(item[0][0]))
         ),
         findings=tuple(sentence for board in boards for sentence in board.findings),
         warnings=tuple(sentence for board in boards for sentence in board.warnings),

@@ -10,7 +10,7 @@ import typer
 from clapstick.harness.cli.output import JsonOption, note, print_json, print_rows
 
 if TYPE_CHECKING:
-    from clapstick.reports.compare import RunComparison
+    from clapstick.reports.compare import RunComparison, RunScore
 
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN_A RUN_B [RUN...]", help="Run archives.")]
 AllowOption = Annotated[
@@ -73,24 +73,37 @@ def _document(found: RunComparison) -> dict[str, object]:
     }
 
 
+def _merged_rows(found: RunComparison) -> list[dict[str, object]]:
+    """Return one row for every value; runs in which a system has the same values share their rows."""
+    from clapstick.reports.merge import row_names
+
+    names = row_names(found)
+    together: dict[tuple[str, str, str], list[RunScore]] = {}
+    for item in found.merged:
+        if item.score.value is not None:
+            key = (item.score.metric, item.score.convention, names[item.run, item.score.system])
+            together.setdefault(key, []).append(item)
+    return [
+        {
+            "metric": f"{metric}@{convention}",
+            "system": items[0].score.system,
+            "run": ", ".join(item.run for item in items),
+            "value": _number(items[0].score.value),
+            "interval": _interval(items[0].score.ci_low, items[0].score.ci_high),
+            "clips": items[0].score.n,
+        }
+        for (metric, convention, _), items in together.items()
+    ]
+
+
 def _print(found: RunComparison) -> None:
     from clapstick.protocols.archive import FINISH
 
-    rows = [
-        {
-            "metric": f"{item.score.metric}@{item.score.convention}",
-            "system": item.score.system,
-            "run": item.run,
-            "value": _number(item.score.value),
-            "interval": _interval(item.score.ci_low, item.score.ci_high),
-            "clips": item.score.n,
-        }
-        for item in found.merged
-        if item.score.value is not None
-    ]
+    rows = _merged_rows(found)
     print_rows(rows, ["metric", "system", "run", "value", "interval", "clips"], as_json=False, title="Merged")
-    if found.changes:
-        changes = [
+    changed = [change for change in found.changes if not change.is_none]
+    if changed:
+        shown = [
             {
                 "metric": f"{change.metric}@{change.convention}",
                 "system": change.system,
@@ -102,10 +115,14 @@ def _print(found: RunComparison) -> None:
                 "clips": change.clips or "",
                 "why": change.reason,
             }
-            for change in found.changes
+            for change in changed
         ]
         columns = ["metric", "system", "verdict", "before", "after", "difference", "p (Holm)", "clips", "why"]
-        print_rows(changes, columns, as_json=False, title="Changes from the first run")
+        print_rows(shown, columns, as_json=False, title="Changes from the first run")
+    equal = len(found.changes) - len(changed)
+    if equal:
+        values = "value is" if equal == 1 else "values are"
+        note(f"clapstick: {equal} {values} the same as in the first run and not listed as changes.")
     for name, data in found.data.items():
         if not data.scores:
             note(f"clapstick: {name} has no scores yet. {FINISH}")

@@ -118,6 +118,30 @@ def test_the_page_lists_what_changed_and_holds_hostile_names_as_text(tmp_path: P
     assert "Nothing: every column has the same signature" in text
 
 
+def test_rows_with_the_same_values_are_printed_once_and_are_no_change(tmp_path: Path) -> None:
+    before, after = run(tmp_path / "before"), run(tmp_path / "after", better=0.01)
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(build_app(), ["compare", str(before.root), str(after.root), "-o", str(page)])
+    assert result.exit_code == 0
+    merged, changes = result.stdout.split("Changes from the first run")
+    rows = [[cell.strip() for cell in line.split("│")] for line in merged.splitlines() if "e-l1@v2s" in line]
+    origins = [(row[1], row[2]) for row in rows]
+    assert ("silence", "before, after") in origins
+    assert [origin for origin in origins if origin[0] == "video-foley"] == [
+        ("video-foley", "before"),
+        ("video-foley", "after"),
+    ]
+    assert len(origins) == len(SYSTEMS) + 1
+    assert "silence" not in changes
+    assert "video-foley" in changes
+    # Three clip-level columns of five systems, of which one system differs.
+    equal = 3 * (len(SYSTEMS) - 1)
+    assert f"{equal} values are the same as in the first run" in result.stderr
+    text = page.read_text(encoding="utf-8")
+    assert f"Not listed: {equal} values that are the same as in <bdi>before</bdi>" in text
+    assert text.count('class="within-noise"') == 0
+
+
 def test_one_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClapstickError, match="needs two runs"):
         compare_runs([tmp_path])

@@ -92,6 +92,8 @@ class Group:
     kind: str
     """``competitors``, ``ceiling`` or ``floor``."""
     rows: tuple[Row, ...]
+    note: str = ""
+    """What to know of that."""
 
 
 @dataclass(frozen=True)

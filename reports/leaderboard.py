@@ -18,6 +18,7 @@ from clapstick.reports.findings import (
     not_told_from_controls,
 )
 from clapstick.reports.numbers import decimals_for, format_value
+from clapstick.reports.prompts import caution_of
 from clapstick.reports.run_data import Pair, RunData, SystemFacts
 
 _GROUP_TITLES = {
@@ -215,7 +216,8 @@ def _groups(data: RunData, rows: dict[str, Row]) -> tuple[Group, ...]:
     for kind, title in _GROUP_TITLES.items():
         members = tuple(rows[system.name] for system in data.competitors if system.prompt == kind)
         if members:
-            groups.append(Group(title, "competitors", members))
+            note = caution_of(data.run.protocol.prompt.audio) if kind == "audio" else ""
+            groups.append(Group(title, "competitors", members, note))
     ceiling = tuple(rows[system.name] for system in data.systems if system.is_ceiling)
     floor = tuple(rows[system.name] for system in data.systems if system.is_floor)
     if ceiling:

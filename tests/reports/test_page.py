@@ -241,6 +241,7 @@ def test_a_prompt_that_gives_the_answer_away_is_said_beside_it(tmp_path: Path) -
     warning = AUDIO_POLICIES["ground-truth"].summary.replace("'", "&#39;")
     assert warning not in texts["same-material"]
     assert f"ground-truth: {warning}" in texts["ground-truth"], "among the protocol's rules"
+    assert f"<span>Audio prompt: {warning}</span>" in texts["ground-truth"], "above the systems that have it"
     # Of six systems, Video-Foley and SyncFusion take the audio prompt.
     assert texts["ground-truth"].count(f'<td>audio<span class="sub">{warning}</span>') == 2
     assert "video-foley: " in texts["same-material"]

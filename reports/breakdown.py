@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from clapstick.metrics.uncertainty import jackknife, means_without_each, student_quantile
 from clapstick.protocols.clips import Clip
 from clapstick.reports.run_data import Pair, RunData
 
@@ -25,6 +26,8 @@ class CellMean:
     shrunk: float
     """The mean drawn towards the system's own mean, by as much as chance explains."""
     n: int
+    interval: tuple[float, float] | None
+    """Student's interval of the mean, source videos left out in turn; None where clips or sources are few."""
 
     @property
     def is_small(self) -> bool:
@@ -51,17 +54,45 @@ def by_attribute(data: RunData, column: Pair, attribute: str) -> Breakdown:
     labels = pd.Series([_label(clip, attribute) for clip in data.clips], index=[clip.id for clip in data.clips])
     table = data.clip_values[column]
     order = sorted(set(labels), key=lambda label: (label == NOT_ANNOTATED, label))
+    sources = {clip.id: clip.source for clip in data.clips}
+    level = data.run.protocol.statistics.level
     systems = [str(name) for name in table.columns if table[name].notna().any()]
     cells: dict[tuple[str, str], CellMean] = {}
     for system in systems:
-        groups = {label: table[system][labels == label].dropna().to_numpy() for label in order}
-        shrunk = shrink([values for values in groups.values() if values.size])
+        groups = {label: table[system][labels == label].dropna() for label in order}
+        shrunk = shrink([values.to_numpy() for values in groups.values() if values.size])
         means = iter(shrunk)
         for label, values in groups.items():
             if values.size:
-                cells[label, system] = CellMean(float(values.mean()), next(means), int(values.size))
+                interval = mean_interval(values.to_numpy(), [sources[clip] for clip in values.index], level)
+                cells[label, system] = CellMean(float(values.mean()), next(means), int(values.size), interval)
     counts = tuple(int((labels == label).sum()) for label in order)
     return Breakdown(column, attribute, tuple(order), counts, tuple(systems), cells)
+
+
+def mean_interval(
+    values: NDArray[np.float64], sources: Sequence[str], level: float
+) -> tuple[float, float] | None:
+    """Return Student's interval of a mean over clips, with the jackknife's standard error over source videos.
+
+    Parameters
+    ----------
+    values : array, shape (clips,)
+    sources : sequence of str
+        Source video of each clip.
+    level : float
+
+    Returns
+    -------
+    low, high : float
+        None with fewer than `SMALL_CELL` clips or two sources.
+    """
+    if len(values) < SMALL_CELL or len(set(sources)) < 2:
+        return None
+    mean = float(values.mean())
+    estimate = jackknife(mean, means_without_each(values, sources))
+    reach = student_quantile(0.5 + level / 2, estimate.groups - 1) * estimate.standard_error
+    return mean - reach, mean + reach
 
 
 def shrink(groups: Sequence[NDArray[np.float64]]) -> list[float]:

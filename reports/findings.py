@@ -66,7 +66,7 @@ def beaten_by(data: RunData, column: Column) -> dict[str, list[ComparisonRecord]
 def beaten_sentence(column: Column, tests: Sequence[ComparisonRecord], titles: Mapping[str, str]) -> str:
     """Say which controls do better than a system, and by how much on the clips that both have."""
     listed = "; ".join(f"{titles[test.system_b]} by {_difference(test, column)}" for test in tests)
-    return f"{column_name(column)}: better than {titles[tests[0].system_a]} {_are(tests)} {listed}."
+    return f"{column_name(column)}, ahead of {titles[tests[0].system_a]}: {listed}."
 
 
 def not_told_from_controls(data: RunData, column: Column, titles: Mapping[str, str]) -> list[str]:

@@ -103,14 +103,14 @@ def _require_prediction(clip: ClipInput, name: str, frames: int, *, dimensions: 
         wanted = "one number" if dimensions == 1 else "a row of class scores"
         raise NotComputableError(f"{name} has {values.ndim} dimensions; it needs {wanted} for every frame")
     if len(values) != frames:
-        raise NotComputableError(_other_rate(clip, name, len(values), frames))
+        raise NotComputableError(_other_rate(name, len(values), frames))
     if not np.isfinite(values.astype(np.float64)).all():
         raise NotComputableError(f"{name} has NaN or infinite values; run the system again")
 
 
-def _other_rate(clip: ClipInput, name: str, frames: int, wanted: int) -> str:
-    seconds = len(clip.generated) / clip.sample_rate
+def _other_rate(name: str, frames: int, wanted: int) -> str:
     step_ms = 1000 * rms.HOP_SAMPLES / rms.SAMPLE_RATE
+    seconds = wanted * step_ms / 1000
     return (
         f"the system's loudness curve ({name}) has {frames} values for {seconds:.4g} s, {frames / seconds:.4g} "
         f"a second; the reference's has {wanted}, one every {step_ms:g} ms: have the system give that many"

@@ -12,8 +12,8 @@ from clapstick.harness.statistics import ScoreRequest, Table
 from clapstick.metrics.base import Statistics
 from clapstick.protocols.archive import ComparedRecord, RunRecord
 from clapstick.protocols.clips import Clip
-from clapstick.reports.ranking import Rows, compare_rows
-from clapstick.reports.run_data import CEILINGS
+from clapstick.reports.ranking import compare_rows, rows_by_role
+from clapstick.reports.run_data import system_facts
 
 Tables = Mapping[tuple[str, ScoreRequest], Table]
 
@@ -25,22 +25,14 @@ def compare_systems(
     tables: Tables,
 ) -> ComparedRecord:
     """Rank the systems of a run under every convention, and test them against its controls."""
-    controls = [name for name, card in run.systems.items() if card["role"] == "control"]
-    competitors = [name for name in run.systems if name not in controls]
-    told = [name for name in competitors if run.systems[name].get("sees_reference")]
+    systems = [system_facts(name, card, clips) for name, card in run.systems.items()]
     rules = run.protocol.statistics
     compared = ComparedRecord()
     for request in requests:
         of = {name: _statistics(tables.get((name, request), {})) for name in run.systems}
-        rows = Rows(
-            ranked={name: of[name] for name in competitors if name not in told},
-            given_reference={name: of[name] for name in told},
-            floors={name: of[name] for name in controls if name not in CEILINGS},
-            ceilings={name: of[name] for name in controls if name in CEILINGS},
-        )
         compared += compare_rows(
             *request.resolve(),
-            rows,
+            rows_by_role(of, systems),
             {clip.id: clip.source for clip in clips},
             generator_for(rules.seed, "compare", request.label),
             level=rules.level,

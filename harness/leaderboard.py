@@ -66,7 +66,6 @@ def leaderboard_rows(records: Sequence[ScoreRecord]) -> tuple[list[dict[str, str
 
 
 def _cell(record: ScoreRecord | None, most: int) -> str:
-    text = format_value(record)
-    return (
-        text if record is None or record.value is None or record.n == most else f"{text} ({record.n} of {most})"
-    )
+    if record is None or record.value is None or record.n == most:
+        return format_value(record)
+    return f"{format_value(record)} ({record.n} of {most})"

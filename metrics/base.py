@@ -166,6 +166,12 @@ class Metric:
     published: bool = True
     """False for quantities that no paper reports; the report says so."""
 
+    def in_range(self, value: float) -> float:
+        """Return `value`, cut at the metric's range: an interval's end that lies outside says nothing."""
+        return min(
+            max(value, -np.inf if self.low is None else self.low), np.inf if self.high is None else self.high
+        )
+
     def convention(self, name: str | None = None) -> Convention:
         """Return the named convention, the default where `name` is None.
 

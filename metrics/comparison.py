@@ -108,12 +108,53 @@ def compare(
     clips = shared_clips(systems)
     if not clips:
         raise NotComputableError("the systems have no clip in common; score them on the same clips")
-    sources = [clusters[clip] for clip in clips]
-    statistics = {name: [by_clip[clip] for clip in clips] for name, by_clip in systems.items()}
-    values = {name: combiner.value(of_system) for name, of_system in statistics.items()}
-    tests = _tests(statistics, sources, combiner, rng, level, permutations, resamples)
+    values = {name: combiner.value([by_clip[clip] for clip in clips]) for name, by_clip in systems.items()}
+    tests = compare_pairs(
+        list(combinations(systems, 2)),
+        systems,
+        clusters,
+        combiner,
+        rng,
+        level=level,
+        permutations=permutations,
+        resamples=resamples,
+    )
     pairs = with_holm(tests)
     return Comparison(pairs, rank_intervals(values, pairs, direction), clips)
+
+
+def compare_pairs(
+    pairs: Sequence[tuple[str, str]],
+    systems: Mapping[str, Mapping[str, Statistics]],
+    clusters: Mapping[str, str],
+    combiner: Combiner,
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    permutations: int = PERMUTATIONS,
+    resamples: int = 1000,
+) -> list[PairedTest]:
+    """Test chosen pairs on the clips that all of `systems` have; p values are not adjusted.
+
+    Raises
+    ------
+    NotComputableError
+        If there are fewer than two shared source videos.
+    """
+    clips = shared_clips(systems)
+    sources = [clusters[clip] for clip in clips]
+    statistics = {name: [by_clip[clip] for clip in clips] for name, by_clip in systems.items()}
+    require_clusters(len(set(sources)))
+    values = {name: [combiner.clip_value(one) for one in of] for name, of in statistics.items()}
+    if all(value is not None for of in values.values() for value in of):
+        arrays = {name: np.array(of, dtype=np.float64) for name, of in values.items()}
+        return [
+            _mean_test(a, b, arrays[a] - arrays[b], sources, rng, level, permutations, resamples)
+            for a, b in pairs
+        ]
+    groups = jackknife_groups(sources, rng)
+    left_out = {name: _left_out(combiner, of, groups) for name, of in statistics.items()}
+    return [_set_test(a, b, left_out[a], left_out[b], sources, level) for a, b in pairs]
 
 
 def shared_clips(systems: Mapping[str, Mapping[str, Statistics]]) -> tuple[str, ...]:
@@ -187,29 +228,6 @@ def sign_flip_p(sums: Array, rng: np.random.Generator, permutations: int = PERMU
     signs = 1.0 - 2.0 * rng.integers(0, 2, size=(permutations, len(sums)))
     extreme = int((np.abs(signs @ sums) >= observed - slack).sum())
     return (1 + extreme) / (1 + permutations)
-
-
-def _tests(
-    statistics: Mapping[str, Sequence[Statistics]],
-    sources: Sequence[str],
-    combiner: Combiner,
-    rng: np.random.Generator,
-    level: float,
-    permutations: int,
-    resamples: int,
-) -> list[PairedTest]:
-    require_clusters(len(set(sources)))
-    names = list(combinations(statistics, 2))
-    values = {name: [combiner.clip_value(one) for one in of] for name, of in statistics.items()}
-    if all(value is not None for of in values.values() for value in of):
-        arrays = {name: np.array(of, dtype=np.float64) for name, of in values.items()}
-        return [
-            _mean_test(a, b, arrays[a] - arrays[b], sources, rng, level, permutations, resamples)
-            for a, b in names
-        ]
-    groups = jackknife_groups(sources, rng)
-    left_out = {name: _left_out(combiner, of, groups) for name, of in statistics.items()}
-    return [_set_test(a, b, left_out[a], left_out[b], sources, level) for a, b in names]
 
 
 def _mean_test(

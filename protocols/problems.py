@@ -63,13 +63,13 @@ def unknown_name(
     where : object
         What holds the name; the name itself where it was given by hand.
     also : str
-        What may stand there beside the known names, such as "or a TOML file".
+        Which path may stand there instead of a known name, such as "or a TOML file".
     otherwise : str
         Remedy where no known name is near.
     """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
-    if "/" in name or name.endswith(".toml"):
+    if also and ("/" in name or name.endswith(".toml")):
         near, otherwise = [], "There is no such file or folder; check the path."
     return fail(
         what,

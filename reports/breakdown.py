@@ -64,13 +64,13 @@ def by_attribute(data: RunData, column: Pair, attribute: str) -> Breakdown:
         means = iter(shrunk)
         for label, values in groups.items():
             if values.size:
-                interval = mean_interval(values.to_numpy(), [sources[clip] for clip in values.index], level)
+                interval = student_interval(values.to_numpy(), [sources[clip] for clip in values.index], level)
                 cells[label, system] = CellMean(float(values.mean()), next(means), int(values.size), interval)
     counts = tuple(int((labels == label).sum()) for label in order)
     return Breakdown(column, attribute, tuple(order), counts, tuple(systems), cells)
 
 
-def mean_interval(
+def student_interval(
     values: NDArray[np.float64], sources: Sequence[str], level: float
 ) -> tuple[float, float] | None:
     """Return Student's interval of a mean over clips, with the jackknife's standard error over source videos.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from clapstick.reports.board import Cell, Column, Group, Leaderboard, Row
 from clapstick.reports.compare import AgreedColumn, RunComparison
 from clapstick.reports.leaderboard import make_leaderboard
 from clapstick.reports.numbers import format_value
-from clapstick.reports.ranking import Rows, Table, compare_rows
+from clapstick.reports.ranking import Table, compare_rows, rows_by_role
 from clapstick.reports.run_data import Pair, RunData, SystemFacts
 from clapstick.reports.stored_statistics import read_statistics
 
@@ -163,25 +163,13 @@ def _compare(
         compared += compare_rows(
             metric,
             known[convention_name],
-            _by_role(tables, systems),
+            rows_by_role(tables, systems.values()),
             sources,
             np.random.default_rng([rules.seed, zlib.crc32(f"{metric_name}@{convention_name}".encode())]),
             level=rules.level,
             resamples=rules.resamples,
         )
     return compared
-
-
-def _by_role(tables: Mapping[str, Table], systems: Mapping[str, SystemFacts]) -> Rows:
-    def those(choose: Callable[[SystemFacts], bool]) -> dict[str, Table]:
-        return {row: table for row, table in tables.items() if choose(systems[row])}
-
-    return Rows(
-        ranked=those(lambda system: system.is_ranked),
-        given_reference=those(lambda system: not system.is_control and system.sees_reference),
-        floors=those(lambda system: system.is_floor),
-        ceilings=those(lambda system: system.is_ceiling),
-    )
 
 
 @dataclass(frozen=True)

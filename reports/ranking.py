@@ -6,14 +6,24 @@ stand in the wrong order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from clapstick.metrics.base import Convention, Direction, Metric, NotComputableError, Statistics
-from clapstick.metrics.comparison import Comparison, PairedTest, Rank, compare, shared_clips, with_holm
+from clapstick.metrics.comparison import (
+    Comparison,
+    PairedTest,
+    Rank,
+    compare,
+    compare_pairs,
+    shared_clips,
+    with_holm,
+)
 from clapstick.protocols.archive import ComparedRecord, ComparisonRecord, RankRecord
+from clapstick.reports.run_data import SystemFacts
 
 MIN_SHARE_OF_CLIPS = 0.8
 """A system that lacks more clips than this leaves is not compared: it would take the others' clips away."""
@@ -26,13 +36,27 @@ Table = Mapping[str, Statistics]
 class Rows:
     """The rows of a column by what they are compared with, each by its name."""
 
-    ranked: Mapping[str, Table]
-    given_reference: Mapping[str, Table]
+    ranked: dict[str, Table]
+    given_reference: dict[str, Table]
     """Systems that are compared with controls alone."""
-    floors: Mapping[str, Table]
+    floors: dict[str, Table]
     """Controls that every system should beat."""
-    ceilings: Mapping[str, Table]
+    ceilings: dict[str, Table]
     """Controls that no system should beat."""
+
+
+def rows_by_role(tables: Mapping[str, Table], systems: Iterable[SystemFacts]) -> Rows:
+    """Sort the rows of a column by what they are compared with."""
+    rows = Rows({}, {}, {}, {})
+    for system in systems:
+        if system.is_ceiling:
+            kind = rows.ceilings
+        elif system.is_floor:
+            kind = rows.floors
+        else:
+            kind = rows.ranked if system.is_ranked else rows.given_reference
+        kind[system.name] = tables[system.name]
+    return rows
 
 
 def compare_rows(
@@ -94,6 +118,21 @@ class _Column:
             resamples=self.resamples,
         )
 
+    def compare_pairs(
+        self, pairs: Sequence[tuple[str, str]], clips: Sequence[str], tables: Mapping[str, Table]
+    ) -> list[PairedTest]:
+        names = dict.fromkeys(name for pair in pairs for name in pair)
+        rows = {name: {clip: tables[name][clip] for clip in clips} for name in names}
+        return compare_pairs(
+            pairs,
+            rows,
+            self.sources,
+            self.convention.combiner,
+            self.rng,
+            level=self.level,
+            resamples=self.resamples,
+        )
+
     def records(self, pairs: Iterable[PairedTest]) -> list[ComparisonRecord]:
         return [
             ComparisonRecord(
@@ -150,14 +189,21 @@ def _against(
         return values[name, clips]
 
     sign = {"higher": 1.0, "lower": -1.0, "none": 0.0}[column.direction] * (1.0 if control_ahead else -1.0)
-    tests: list[PairedTest] = []
-    pairs = [(system, control) for system in systems for control in controls]
-    for system, control in pairs:
-        pair = {system: systems[system], control: controls[control]}
+    tables = {**systems, **controls}
+    pairs = list(product(systems, controls))
+    wrong: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for pair in pairs:
+        clips = shared_clips({name: tables[name] for name in pair})
         try:
-            clips = shared_clips(pair)
-            ahead = sign * (value(control, pair[control], clips) - value(system, pair[system], clips))
-            tests += column.compare(pair).pairs if ahead > 0 else ()
+            of_system, of_control = (value(name, tables[name], clips) for name in pair)
+        except NotComputableError:
+            continue
+        if sign * (of_control - of_system) > 0:
+            wrong.setdefault(clips, []).append(pair)
+    tests: list[PairedTest] = []
+    for clips, chosen in wrong.items():
+        try:
+            tests += column.compare_pairs(chosen, clips, tables)
         except NotComputableError:
             continue
     return column.records(with_holm(tests, of=len(pairs)))

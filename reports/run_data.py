@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,7 +142,7 @@ def read_run(run_dir: Path) -> RunData:
     archive = RunArchive(run_dir)
     run = archive.read_run()
     clips = archive.read_clips()
-    systems = [_facts(name, card, clips) for name, card in run.systems.items()]
+    systems = [system_facts(name, card, clips) for name, card in run.systems.items()]
     pairs = [(system.name, clip) for system in systems for clip in clips]
     natives = {(name, clip.id): archive.read_native(name, clip) for name, clip in pairs}
     standards = {(name, clip.id): archive.read_standard(name, clip) for name, clip in pairs}
@@ -166,7 +167,8 @@ def _read_clip_scores(archive: RunArchive) -> pd.DataFrame:
     return archive.read_scores()[_SCORE_COLUMNS].astype({"value": "float64"})
 
 
-def _facts(name: str, card: dict[str, Any], clips: list[Clip]) -> SystemFacts:
+def system_facts(name: str, card: dict[str, Any], clips: Sequence[Clip]) -> SystemFacts:
+    """Return what a row of a run is, from its card and the prompts of the clips."""
     prompts = tuple(card.get("prompts") or ("none",))
     return SystemFacts(
         name=name,
@@ -181,7 +183,7 @@ def _facts(name: str, card: dict[str, Any], clips: list[Clip]) -> SystemFacts:
     )
 
 
-def _prompt_used(prompts: tuple[str, ...], clips: list[Clip]) -> str:
+def _prompt_used(prompts: tuple[str, ...], clips: Sequence[Clip]) -> str:
     """Return the kind that most clips offer, where the system takes it; otherwise the system's usual one."""
     offered = Counter(clip.prompt.kind for clip in clips if clip.prompt.kind != "none")
     for kind, _ in offered.most_common():

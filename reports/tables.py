@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -170,18 +169,13 @@ def _breakdown_table(data: RunData, column: Column, attribute: str, titles: dict
         for system in found.systems:
             cell = found.cells.get((label, system))
             text = format_value(None if cell is None else cell.mean, column.decimals)
-            ends = () if cell is None or cell.interval is None else cell.interval
-            interval = " to ".join(format_value(_in_range(end, column), column.decimals) for end in ends)
+            ends: tuple[float, ...] = () if cell is None or cell.interval is None else cell.interval
+            if column.facts is not None:
+                ends = tuple(column.facts.in_range(end) for end in ends)
+            interval = " to ".join(format_value(end, column.decimals) for end in ends)
             values.append((text, interval, cell is not None and cell.is_small))
         rows.append((label, count, values))
     return {"attribute": attribute, "titles": [titles.get(name, name) for name in found.systems], "rows": rows}
-
-
-def _in_range(value: float, column: Column) -> float:
-    """Cut the end of an interval at the range of its score."""
-    low = column.facts.low if column.facts else None
-    high = column.facts.high if column.facts else None
-    return min(max(value, -inf if low is None else low), inf if high is None else high)
 
 
 def protocol_rows(data: RunData) -> list[tuple[str, str]]:

@@ -126,9 +126,7 @@ def _row(
     values = seeds_by_clips(scores, system, request)
     if values is not None and values.shape[1] >= 2:
         found = estimate(values)
-        # Student's interval knows nothing of a score's range; what lies outside says nothing.
-        low = found.low if metric.low is None else max(found.low, metric.low)
-        high = found.high if metric.high is None else min(found.high, metric.high)
+        low, high = metric.in_range(found.low), metric.in_range(found.high)
         return row | {"mean": found.mean, "low": low, "high": high, "clips": found.clips}
     of_sets = [score.sets[system, request] for score in scores if (system, request) in score.sets]
     if not of_sets:

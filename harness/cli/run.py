@@ -13,7 +13,7 @@ from clapstick.harness.cli.output import JsonOption, note, print_json, print_row
 if TYPE_CHECKING:
     from clapstick.harness.run import RunOutcome
     from clapstick.harness.settings import RunSettings
-    from clapstick.protocols.archive import ErrorRecord, RunArchive
+    from clapstick.protocols.archive import ErrorRecord, RunArchive, ScoreRecord
     from clapstick.systems.card import ParameterValue
 
 ProtocolArgument = Annotated[str, typer.Argument(help="Name of a protocol, or a TOML file.")]
@@ -229,8 +229,9 @@ def _finish(outcome: RunOutcome, *, as_json: bool, report: bool = True) -> None:
         from clapstick.reports import build_report
 
         page = build_report(outcome.archive.root)
-    print_leaderboard(outcome.archive, page, as_json=as_json)
-    scored = any(record.value is not None for record in outcome.archive.read_summary())
+    records = outcome.archive.read_summary()
+    _print_leaderboard(outcome.archive, records, page, as_json=as_json)
+    scored = any(record.value is not None for record in records)
     if not scored:
         note("clapstick: nothing could be scored; the reasons are above and in the report")
     for line in failure_lines(outcome.failures):
@@ -255,11 +256,12 @@ def failure_lines(failures: Sequence[ErrorRecord]) -> list[str]:
     ]
 
 
-def print_leaderboard(archive: RunArchive, page: Path | None, *, as_json: bool) -> None:
+def _print_leaderboard(
+    archive: RunArchive, records: Sequence[ScoreRecord], page: Path | None, *, as_json: bool
+) -> None:
     """Print the scores of a run, as JSON the whole summary."""
     from clapstick.harness.leaderboard import leaderboard_rows
 
-    records = archive.read_summary()
     if as_json:
         document: dict[str, Any] = {"scores": [record.model_dump() for record in records]}
         print_json(document | {"run": str(archive.root), "report": None if page is None else str(page)})

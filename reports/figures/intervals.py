@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from clapstick.reports.board import Cell, Column, Leaderboard, Row, column_name
-from clapstick.reports.figures.reach import IN_WORDS, Reach, Span, arrow, reach_of
+from clapstick.reports.figures.reach import IN_WORDS, Reach, Span, arrow, reach_of, span_of
 from clapstick.reports.figures.svg import Figure, Scale, drawing, element, label_for, scale_for, text
 
 WIDTH = 560
@@ -85,5 +85,4 @@ def _number(cell: Cell) -> float:
 
 def _span(cell: Cell) -> Span:
     assert cell.score is not None
-    low, high = cell.score.ci_low, cell.score.ci_high
-    return (_number(cell), _number(cell)) if low is None or high is None else (low, high)
+    return span_of(cell.score)

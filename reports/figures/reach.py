@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from clapstick.protocols.archive import ScoreRecord
 from clapstick.reports.figures.svg import element
 
 FAR = 4.0
@@ -35,6 +36,15 @@ class Reach:
     def side(self, value: float) -> int:
         """Return 0 for a value on the axis, -1 for one below it, 1 for one above it."""
         return int(value > self.high) - int(value < self.low)
+
+
+def span_of(score: ScoreRecord) -> Span:
+    """Return a score's interval; raises `ValueError` where it has no value."""
+    if score.value is None:
+        raise ValueError(f"{score.system} has no value under {score.metric}")
+    if score.ci_low is None or score.ci_high is None:
+        return score.value, score.value
+    return score.ci_low, score.ci_high
 
 
 def reach_of(spans: Sequence[Span], direction: str) -> Reach:

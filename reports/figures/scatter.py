@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from clapstick.reports.board import Column, Leaderboard, Row, column_name
 from clapstick.reports.figures.labels import Box, Label, draw_labels
-from clapstick.reports.figures.reach import IN_WORDS, Reach, Span, arrow, reach_of
+from clapstick.reports.figures.reach import IN_WORDS, Reach, Span, arrow, reach_of, span_of
 from clapstick.reports.figures.svg import Figure, Scale, drawing, element, label_for, scale_for, text
 from clapstick.reports.run_data import RunData
 from clapstick.reports.tables import cost_of
@@ -177,9 +177,7 @@ def _value(board: Leaderboard, row: Row, column: Column) -> Value | None:
     cell = row.cells[board.columns.index(column)]
     if cell.score is None or cell.score.value is None:
         return None
-    number, low, high = cell.score.value, cell.score.ci_low, cell.score.ci_high
-    span = (number, number) if low is None or high is None else (low, high)
-    return Value(number, span, f"{column_name(column)} {cell.text}")
+    return Value(cell.score.value, span_of(cell.score), f"{column_name(column)} {cell.text}")
 
 
 def _axis_title(column: Column) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clapstick.protocols.archive import RunArchive
-from clapstick.reports.breakdown import by_attribute, mean_interval, shrink
+from clapstick.reports.breakdown import by_attribute, shrink, student_interval
 from clapstick.reports.run_data import read_run
 
 
@@ -51,18 +51,18 @@ def test_smaller_groups_move_more() -> None:
 def test_the_interval_of_a_mean_by_hand() -> None:
     # 1 to 5, each of its own source: standard error sqrt(2.5 / 5) = 0.7071, t of 4 degrees 2.7764: 3 +- 1.9632.
     values = np.arange(1.0, 6.0)
-    assert mean_interval(values, list("abcde"), 0.95) == pytest.approx((1.0368, 4.9632), abs=1e-4)
+    assert student_interval(values, list("abcde"), 0.95) == pytest.approx((1.0368, 4.9632), abs=1e-4)
 
 
 def test_clips_of_one_source_count_as_one() -> None:
     # Two sources with means 1 and 3: leaving one out gives 3 and 1, standard error 1, t of 1 degree 12.7062.
     values = np.array([1.0, 1.0, 1.0, 3.0, 3.0, 3.0])
-    assert mean_interval(values, list("aaabbb"), 0.95) == pytest.approx((-10.7062, 14.7062), abs=1e-4)
+    assert student_interval(values, list("aaabbb"), 0.95) == pytest.approx((-10.7062, 14.7062), abs=1e-4)
 
 
 def test_few_clips_or_one_source_have_no_interval() -> None:
-    assert mean_interval(np.arange(4.0), list("abcd"), 0.95) is None
-    assert mean_interval(np.arange(9.0), ["a"] * 9, 0.95) is None
+    assert student_interval(np.arange(4.0), list("abcd"), 0.95) is None
+    assert student_interval(np.arange(9.0), ["a"] * 9, 0.95) is None
 
 
 def test_cells_of_a_run(archive: RunArchive) -> None:
